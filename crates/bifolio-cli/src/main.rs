@@ -1,0 +1,4 @@
+//! The program `bifolio`.
+#![forbid(unsafe_code)]
+
+fn main() {}

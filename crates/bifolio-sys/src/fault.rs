@@ -1,0 +1,1 @@
+//! The one handler of SIGBUS and SIGSEGV.

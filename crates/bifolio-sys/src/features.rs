@@ -1,0 +1,1 @@
+//! What this kernel and this process may do, probed once, each with the reason when it is absent.

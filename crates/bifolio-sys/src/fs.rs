@@ -1,0 +1,1 @@
+//! System calls on files: sizes, holes, the page cache, memory files.

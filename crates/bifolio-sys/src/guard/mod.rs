@@ -1,0 +1,1 @@
+//! Guarded access: instructions whose faults are values.

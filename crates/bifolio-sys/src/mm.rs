@@ -1,0 +1,1 @@
+//! System calls on memory: mappings, protection, advice, locks, residency.

@@ -1,0 +1,1 @@
+//! File descriptors sent over a socket.

@@ -1,0 +1,1 @@
+//! Pages and page sizes: asked of the kernel, never assumed.

@@ -1,0 +1,1 @@
+//! Processes: memory of others, file descriptors that stand for them.
