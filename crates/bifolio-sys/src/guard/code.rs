@@ -67,7 +67,6 @@ impl FaultCode {
     }
 
     /// The code for a signal, as the dispatcher puts it into the second return register.
-    #[allow(dead_code, reason = "the dispatcher is its caller")]
     pub(crate) const fn pack(signal: i32, si_code: i32) -> usize {
         (signal as u8 as usize) | (si_code as u8 as usize) << 8
     }

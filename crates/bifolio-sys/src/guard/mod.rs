@@ -45,7 +45,6 @@ use asm::Ret;
 pub use code::{Cause, Fault, FaultCode};
 pub use word::Word;
 
-#[allow(unused_imports, reason = "the dispatcher's")]
 pub(crate) use asm::resume_at;
 
 /// Whether this build has guarded access at all; if not, every function here fails with [`Cause::NoAssembly`].

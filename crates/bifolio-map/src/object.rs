@@ -1,0 +1,45 @@
+//! What an error talks about: the thing behind a mapping, by name where it has one.
+
+use core::fmt;
+
+#[cfg(feature = "std")]
+use std::{path::Path, sync::Arc};
+
+/// The thing behind a mapping.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Object {
+    /// Private memory without a file.
+    AnonymousMemory,
+    /// Memory without a file that children share.
+    SharedMemory,
+    /// A memory file (memfd_create(2)).
+    MemoryFile,
+    /// Memory that even the kernel does not map (memfd_secret(2)).
+    SecretMemory,
+    /// Memory that the kernel may zero under pressure (`MAP_DROPPABLE`).
+    DroppableMemory,
+    /// Reserved addresses.
+    ReservedAddresses,
+    /// A file that was handed over open, without its name.
+    OpenFile,
+    /// A file that was opened by this path.
+    #[cfg(feature = "std")]
+    File(Arc<Path>),
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Object::AnonymousMemory => "anonymous memory",
+            Object::SharedMemory => "shared memory",
+            Object::MemoryFile => "memory file",
+            Object::SecretMemory => "secret memory",
+            Object::DroppableMemory => "droppable memory",
+            Object::ReservedAddresses => "reserved addresses",
+            Object::OpenFile => "open file",
+            #[cfg(feature = "std")]
+            Object::File(path) => return write!(f, "{}", path.display()),
+        })
+    }
+}

@@ -1,1 +1,0 @@
-//! The one handler of SIGBUS and SIGSEGV.
