@@ -167,4 +167,10 @@ impl Ret {
             Some(code) => Err(Fault { done: self.value, code }),
         }
     }
+
+    /// The word, or the fault, where the value means nothing.
+    #[inline]
+    fn into_word(self) -> Result<usize, Fault> {
+        self.into_result().map_err(|fault| Fault { done: 0, ..fault })
+    }
 }
