@@ -17,6 +17,10 @@ pub(super) unsafe fn copy(_: *mut u8, _: *const u8, _: usize) -> Ret {
     NOTHING
 }
 
+pub(super) unsafe fn copy_streaming(_: *mut u8, _: *const u8, _: usize) -> Ret {
+    NOTHING
+}
+
 pub(super) unsafe fn fill(_: *mut u8, _: u8, _: usize) -> Ret {
     NOTHING
 }

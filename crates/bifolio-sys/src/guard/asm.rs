@@ -44,6 +44,8 @@ unsafe extern "C" {
 
     #[link_name = "bifolio_sys_0_1_copy"]
     pub(super) fn copy(dst: *mut u8, src: *const u8, len: usize) -> Ret;
+    #[link_name = "bifolio_sys_0_1_copy_streaming"]
+    pub(super) fn copy_streaming(dst: *mut u8, src: *const u8, len: usize) -> Ret;
     #[link_name = "bifolio_sys_0_1_fill"]
     pub(super) fn fill(dst: *mut u8, byte: u8, len: usize) -> Ret;
     #[link_name = "bifolio_sys_0_1_compare"]

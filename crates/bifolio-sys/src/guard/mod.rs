@@ -85,6 +85,37 @@ pub unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) -> Result<(), Fault
     unsafe { asm::copy(dst, src, len) }.into_result().map(drop)
 }
 
+/// [`copy`], for a caller that reads on where this call ends: it asks the CPU for the next kilobytes of the source meanwhile.
+///
+/// A consumer of a long range that copies pieces of 4 KiB and works on each is as fast as one that reads the range itself. With
+/// larger pieces the memory stands idle while the consumer works.
+///
+/// # Errors
+///
+/// As for [`copy`].
+///
+/// # Safety
+///
+/// As for [`copy`].
+///
+/// ```
+/// # use bifolio_sys::guard;
+/// # if !guard::available() { return; }
+/// let from = vec![1_u8; 1 << 20];
+/// let (mut sum, mut piece) = (0, [0_u8; 4096]);
+/// for from in from.chunks_exact(piece.len()) {
+///     // SAFETY: 4096 bytes each.
+///     unsafe { guard::copy_streaming(piece.as_mut_ptr(), from.as_ptr(), piece.len()) }.unwrap();
+///     sum += piece.iter().map(|&byte| u64::from(byte)).sum::<u64>();
+/// }
+/// assert_eq!(sum, 1 << 20);
+/// ```
+#[inline]
+pub unsafe fn copy_streaming(dst: *mut u8, src: *const u8, len: usize) -> Result<(), Fault> {
+    // SAFETY: invariant 1, and the caller may write `dst`.
+    unsafe { asm::copy_streaming(dst, src, len) }.into_result().map(drop)
+}
+
 /// Writes `byte` to the `len` bytes at `dst`, which may be taken away meanwhile.
 ///
 /// # Errors
@@ -165,5 +196,11 @@ impl Ret {
             None => Ok(self.value),
             Some(code) => Err(Fault { done: self.value, code }),
         }
+    }
+
+    /// The word, or the fault, where the value means nothing.
+    #[inline]
+    fn into_word(self) -> Result<usize, Fault> {
+        self.into_result().map_err(|fault| Fault { done: 0, ..fault })
     }
 }

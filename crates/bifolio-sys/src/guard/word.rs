@@ -70,13 +70,13 @@ macro_rules! words {
             #[inline]
             unsafe fn load(ptr: *const Self) -> Result<Self, Fault> {
                 // SAFETY: the parent module's invariant 1: it only reads the word.
-                unsafe { asm::$word::load(ptr) }.into_result().map(|word| word as Self)
+                unsafe { asm::$word::load(ptr) }.into_word().map(|word| word as Self)
             }
 
             #[inline]
             unsafe fn store(ptr: *mut Self, value: Self) -> Result<(), Fault> {
                 // SAFETY: the parent module's invariant 1, and the caller may write the word.
-                unsafe { asm::$word::store(ptr, value) }.into_result().map(drop)
+                unsafe { asm::$word::store(ptr, value) }.into_word().map(drop)
             }
 
             #[inline]
@@ -95,7 +95,7 @@ macro_rules! words {
             ) -> Result<Result<Self, Self>, Fault> {
                 // SAFETY: the parent module's invariant 1, and the caller may write the word.
                 let before = unsafe { asm::$word::compare_exchange(ptr, current, new) };
-                let before = before.into_result()? as Self;
+                let before = before.into_word()? as Self;
                 Ok(if before == current { Ok(before) } else { Err(before) })
             }
         }
@@ -104,7 +104,7 @@ macro_rules! words {
         #[inline]
         unsafe fn $name(ptr: *mut Self, value: Self) -> Result<Self, Fault> {
             // SAFETY: the parent module's invariant 1, and the caller may write the word.
-            unsafe { asm::$word::$name(ptr, value) }.into_result().map(|word| word as Self)
+            unsafe { asm::$word::$name(ptr, value) }.into_word().map(|word| word as Self)
         }
     )*};
 }

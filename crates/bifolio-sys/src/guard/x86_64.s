@@ -105,9 +105,10 @@ bifolio_sys_0_1_guard_\name:
     movdqu [rdi + rcx - 16], xmm3
     ret
 .Lguard_copy_above_64:
-    cmp rcx, 1024
+    # From here on `rep movsb` costs less than this loop, where the CPU has it fast (measured: equal at about 3 KiB).
+    cmp rcx, 3072
     jae .Lguard_copy_bytes
-    .p2align 4
+    .p2align 5
 .Lguard_copy_64:
     movdqu xmm0, [rsi]
     movdqu xmm1, [rsi + 16]
@@ -122,6 +123,7 @@ bifolio_sys_0_1_guard_\name:
     sub rcx, 64
     cmp rcx, 64
     ja .Lguard_copy_64
+.Lguard_copy_last_64:
     # 1 to 64 bytes are left, and at least 64 were done: the last 64 bytes overlap those.
     movdqu xmm0, [rsi + rcx - 64]
     movdqu xmm1, [rsi + rcx - 48]
@@ -143,6 +145,36 @@ bifolio_sys_0_1_guard_\name:
     FAULT .Lguard_copy_wide, .Lguard_copy_bytes, .Lguard_copy_bytes
     FAULT .Lguard_copy_rep, .Lguard_copy_exit, .Lguard_copy_exit
     END copy
+
+# copy_streaming(rdi, rsi, rdx): copy, for a caller that goes on with what follows the source: asks for that ahead. A prefetch
+# does not fault. 8 KiB ahead is where copying 1 GiB in pieces of 4 KiB, with work on each, was fastest.
+    FUNCTION copy_streaming
+    cmp rdx, 64
+    jbe bifolio_sys_0_1_copy
+    mov rax, rdx
+    mov rcx, rdx
+    xor edx, edx
+    .p2align 5
+.Lguard_copy_streaming_64:
+    prefetcht0 [rsi + 8192]
+    movdqu xmm0, [rsi]
+    movdqu xmm1, [rsi + 16]
+    movdqu xmm2, [rsi + 32]
+    movdqu xmm3, [rsi + 48]
+    movdqu [rdi], xmm0
+    movdqu [rdi + 16], xmm1
+    movdqu [rdi + 32], xmm2
+    movdqu [rdi + 48], xmm3
+    add rsi, 64
+    add rdi, 64
+    sub rcx, 64
+    cmp rcx, 64
+    ja .Lguard_copy_streaming_64
+    prefetcht0 [rsi + 8192]
+    jmp .Lguard_copy_last_64
+.Lguard_copy_streaming_end:
+    FAULT .Lguard_copy_streaming_64, .Lguard_copy_streaming_end, .Lguard_copy_bytes
+    END copy_streaming
 
 # fill(rdi = destination, esi = byte, rdx = length) -> bytes written
 # From the first access on rdi and rcx describe what is left to fill, r8 is the whole length, rax the byte eight times.
@@ -210,6 +242,8 @@ bifolio_sys_0_1_guard_\name:
     FAULT .Lguard_fill_rep, .Lguard_fill_exit, .Lguard_fill_exit
     END fill
 
+# compare and find_byte ask for memory 4 KiB ahead, which is where 1 GiB was read fastest. A prefetch does not fault.
+
 # compare(rdi, rsi, rdx = length) -> bytes that are equal: the length, or the offset of the first difference
 # rax is the offset up to which all is equal, rcx the length.
     FUNCTION compare
@@ -223,6 +257,8 @@ bifolio_sys_0_1_guard_\name:
     jb .Lguard_compare_16s
     .p2align 4
 .Lguard_compare_64:
+    prefetcht0 [rdi + rax + 4096]
+    prefetcht0 [rsi + rax + 4096]
     movdqu xmm0, [rdi + rax]
     movdqu xmm4, [rsi + rax]
     movdqu xmm1, [rdi + rax + 16]
@@ -308,6 +344,7 @@ bifolio_sys_0_1_guard_\name:
     jb .Lguard_find_16s
     .p2align 4
 .Lguard_find_64:
+    prefetcht0 [rdi + rax + 4096]
     movdqu xmm0, [rdi + rax]
     movdqu xmm1, [rdi + rax + 16]
     movdqu xmm2, [rdi + rax + 32]

@@ -1,0 +1,180 @@
+//! The atomic operations: their results, their atomicity, and their faults.
+
+use std::fmt::Debug;
+use std::sync::Barrier;
+use std::thread;
+
+use bifolio_sys::guard::{Cause, Fault, Word};
+use rustix::mm::MprotectFlags;
+
+use crate::arena::{Arena, Missing};
+
+/// Every operation that writes, on one word, with `value`; whether each succeeded.
+fn write_all<W: Word>(at: *mut W, value: W) -> [Result<(), Fault>; 8] {
+    // SAFETY: a word of an arena, which nothing refers to, here and below.
+    let store = unsafe { W::store(at, value) };
+    // SAFETY: as above.
+    let store_seqcst = unsafe { W::store_seqcst(at, value) };
+    // SAFETY: as above.
+    let swap = unsafe { W::swap(at, value) };
+    // SAFETY: as above.
+    let add = unsafe { W::fetch_add(at, value) };
+    // SAFETY: as above.
+    let and = unsafe { W::fetch_and(at, value) };
+    // SAFETY: as above.
+    let or = unsafe { W::fetch_or(at, value) };
+    // SAFETY: as above.
+    let xor = unsafe { W::fetch_xor(at, value) };
+    // SAFETY: as above.
+    let exchange = unsafe { W::compare_exchange(at, value, value) };
+    let replaced = [swap, add, and, or, xor].map(|result| result.map(drop));
+    let [swap, add, and, or, xor] = replaced;
+    [store, store_seqcst, swap, add, and, or, xor, exchange.map(drop)]
+}
+
+macro_rules! each_width {
+    ($($word:ident),*) => {$(
+        mod $word {
+            use super::*;
+
+            /// Every operation does what the operator does, and touches no neighbour.
+            #[test]
+            fn results() {
+                let mut arena = Arena::new(1);
+                const SIZE: usize = size_of::<$word>();
+                let at: *mut $word = arena.at(64).cast();
+                // The place as it was before, as the operation must leave it, and what the operation must return.
+                let mut check = |old: $word, new: $word, operation: &dyn Fn() -> Result<$word, Fault>| {
+                    arena.bytes(192).fill(0xa5);
+                    arena.bytes(192)[64..][..SIZE].copy_from_slice(&old.to_ne_bytes());
+                    assert_eq!(operation(), Ok(old));
+                    let mut expected = [0xa5; 192];
+                    expected[64..][..SIZE].copy_from_slice(&new.to_ne_bytes());
+                    assert_eq!(arena.bytes(192), expected);
+                };
+                let bits = [0, 1, 0x5a, 1 << ($word::BITS - 1), $word::MAX - 1, $word::MAX];
+                for old in bits {
+                    for value in bits {
+                        // SAFETY: a word of the arena, which nothing refers to, here and below.
+                        check(old, old, &|| unsafe { $word::load(at) });
+                        // SAFETY: as above.
+                        check(old, value, &|| unsafe { $word::store(at, value) }.map(|()| old));
+                        // SAFETY: as above.
+                        check(old, value, &|| unsafe { $word::store_seqcst(at, value) }.map(|()| old));
+                        // SAFETY: as above.
+                        check(old, value, &|| unsafe { $word::swap(at, value) });
+                        // SAFETY: as above.
+                        check(old, old.wrapping_add(value), &|| unsafe { $word::fetch_add(at, value) });
+                        // SAFETY: as above.
+                        check(old, old & value, &|| unsafe { $word::fetch_and(at, value) });
+                        // SAFETY: as above.
+                        check(old, old | value, &|| unsafe { $word::fetch_or(at, value) });
+                        // SAFETY: as above.
+                        check(old, old ^ value, &|| unsafe { $word::fetch_xor(at, value) });
+                        // SAFETY: as above.
+                        let exchange = |current| unsafe { $word::compare_exchange(at, current, value) };
+                        check(old, value, &|| exchange(old).map(|replaced| replaced.expect("equal")));
+                        check(old, old, &|| exchange(!old).map(|kept| kept.expect_err("not equal")));
+                    }
+                }
+            }
+
+            #[test]
+            fn nothing_is_lost_between_threads() {
+                const ROUNDS: $word = 10_000_u64 as $word;
+                let arena = Arena::new(1);
+                let at = |index: usize| arena.at(64 * index).cast::<$word>().expose_provenance();
+                let words = [at(0), at(1), at(2), at(3), at(4), at(5)];
+                let word = |index: usize| std::ptr::with_exposed_provenance_mut::<$word>(words[index]);
+                let threads = 4;
+                let start = Barrier::new(threads);
+                thread::scope(|scope| {
+                    for thread in 0..threads {
+                        let (word, start) = (&word, &start);
+                        scope.spawn(move || {
+                            start.wait();
+                            let bit = 1 << thread;
+                            for _ in 0..10_000 {
+                                // SAFETY: a word of the arena, which nothing refers to, here and below.
+                                unsafe { $word::fetch_add(word(0), 1) }.expect("mapped");
+                                loop {
+                                    // SAFETY: as above.
+                                    let old = unsafe { $word::load(word(1)) }.expect("mapped");
+                                    let new = old.wrapping_add(3);
+                                    // SAFETY: as above.
+                                    let result = unsafe { $word::compare_exchange(word(1), old, new) };
+                                    if result.expect("mapped").is_ok() {
+                                        break;
+                                    }
+                                }
+                                // Each thread has a bit of its own, and finds it as it left it.
+                                // SAFETY: as above.
+                                let old = unsafe { $word::fetch_or(word(2), bit) }.expect("mapped");
+                                assert_eq!(old & bit, 0);
+                                // SAFETY: as above.
+                                let old = unsafe { $word::fetch_xor(word(3), bit) }.expect("mapped");
+                                assert_eq!(old & bit, 0);
+                                // SAFETY: as above.
+                                let old = unsafe { $word::fetch_and(word(2), !bit) }.expect("mapped");
+                                assert_eq!(old & bit, bit);
+                                // SAFETY: as above.
+                                let old = unsafe { $word::fetch_xor(word(3), bit) }.expect("mapped");
+                                assert_eq!(old & bit, bit);
+                                // A lock by swap, over a count that is not atomic.
+                                // SAFETY: as above.
+                                while unsafe { $word::swap(word(4), 1) }.expect("mapped") == 1 {
+                                    thread::yield_now();
+                                }
+                                // SAFETY: as above.
+                                let count = unsafe { $word::load(word(5)) }.expect("mapped");
+                                // SAFETY: as above.
+                                unsafe { $word::store(word(5), count.wrapping_add(1)) }.expect("mapped");
+                                // SAFETY: as above.
+                                unsafe { $word::store(word(4), 0) }.expect("mapped");
+                            }
+                        });
+                    }
+                });
+                let all = ROUNDS.wrapping_mul(threads as $word);
+                // SAFETY: as above.
+                let ends = [0, 1, 2, 3, 4, 5].map(|index| unsafe { $word::load(word(index)) });
+                let expected = [all, all.wrapping_mul(3), 0, 0, 0, all];
+                assert_eq!(ends, expected.map(Ok));
+            }
+
+            #[test]
+            fn faults() {
+                for missing in Missing::ALL {
+                    let arena = Arena::without_last_page(2, missing);
+                    expect_faults::<$word>(arena.at(arena.page()).cast(), 1, missing.cause());
+                }
+                expect_faults::<$word>(std::ptr::without_provenance_mut(64), 1, Cause::NotMapped);
+            }
+
+            #[test]
+            fn a_read_only_word_is_read_and_not_written() {
+                let mut arena = Arena::new(1);
+                arena.bytes(8).fill(0x11);
+                arena.protect(0, MprotectFlags::READ);
+                let at: *mut $word = arena.at(0).cast();
+                // SAFETY: a word of the arena, which nothing refers to, here and below.
+                assert_eq!(unsafe { $word::load(at) }, Ok($word::from_ne_bytes([0x11; _])));
+                for result in write_all(at, 0) {
+                    assert_eq!(result.map_err(|fault| fault.code.cause()), Err(Cause::NoPermission));
+                }
+                assert_eq!(arena.bytes(8), [0x11; 8]);
+            }
+        }
+    )*};
+}
+
+each_width!(u8, u16, u32, u64);
+
+fn expect_faults<W: Word + Debug>(at: *mut W, value: W, cause: Cause) {
+    // SAFETY: only a load.
+    let load = unsafe { W::load(at) };
+    assert_eq!(load.map_err(|fault| (fault.done, fault.code.cause())), Err((0, cause)));
+    for result in write_all(at, value) {
+        assert_eq!(result.map_err(|fault| (fault.done, fault.code.cause())), Err((0, cause)));
+    }
+}
