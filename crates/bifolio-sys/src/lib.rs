@@ -13,5 +13,7 @@ pub mod net;
 pub mod page;
 pub mod process;
 pub mod sync;
+mod text;
+mod uapi;
 
 pub use rustix::io::Errno;
