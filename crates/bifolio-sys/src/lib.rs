@@ -4,6 +4,7 @@
 //! functions that keep the kernel's names: the rest of Bifolio never meets `libc` or `rustix`.
 #![no_std]
 
+pub mod bytes;
 pub mod fault;
 pub mod features;
 pub mod fs;
@@ -13,5 +14,7 @@ pub mod net;
 pub mod page;
 pub mod process;
 pub mod sync;
+mod text;
+mod uapi;
 
 pub use rustix::io::Errno;

@@ -1,0 +1,277 @@
+//! The kernel's numbers and layouts that neither libc nor rustix carries, in one place, and the test that compares every one of
+//! them with the kernel's own headers.
+//!
+//! Names are the headers' names. It calls nothing but `errno`.
+//!
+//! # Safety
+//!
+//! The one unsafe operation reads the calling thread's `errno`.
+#![allow(unsafe_code, reason = "errno is behind a pointer")]
+
+use core::ffi::c_long;
+
+use rustix::io::Errno;
+
+// System calls since Linux 5.1 have one number on every architecture.
+pub(crate) const SYS_PROCESS_MADVISE: c_long = 440;
+pub(crate) const SYS_MEMFD_SECRET: c_long = 447;
+pub(crate) const SYS_CACHESTAT: c_long = 451;
+pub(crate) const SYS_MSEAL: c_long = 462;
+
+/// `PAGEMAP_SCAN`, `_IOWR('f', 16, struct pm_scan_arg)`.
+pub(crate) const PAGEMAP_SCAN: u32 = read_write_ioctl(b'f', 16, size_of::<PmScanArg>());
+/// `PROCMAP_QUERY`, `_IOWR('f', 17, struct procmap_query)`.
+pub(crate) const PROCMAP_QUERY: u32 = read_write_ioctl(b'f', 17, size_of::<ProcmapQuery>());
+
+pub(crate) const PM_SCAN_WP_MATCHING: u64 = 1 << 0;
+pub(crate) const PM_SCAN_CHECK_WPASYNC: u64 = 1 << 1;
+
+pub(crate) const PROCMAP_QUERY_VMA_READABLE: u64 = 1 << 0;
+pub(crate) const PROCMAP_QUERY_VMA_WRITABLE: u64 = 1 << 1;
+pub(crate) const PROCMAP_QUERY_VMA_EXECUTABLE: u64 = 1 << 2;
+pub(crate) const PROCMAP_QUERY_VMA_SHARED: u64 = 1 << 3;
+pub(crate) const PROCMAP_QUERY_COVERING_OR_NEXT_VMA: u64 = 1 << 4;
+
+pub(crate) const MPOL_DEFAULT: u32 = 0;
+pub(crate) const MPOL_PREFERRED: u32 = 1;
+pub(crate) const MPOL_BIND: u32 = 2;
+pub(crate) const MPOL_INTERLEAVE: u32 = 3;
+pub(crate) const MPOL_LOCAL: u32 = 4;
+pub(crate) const MPOL_PREFERRED_MANY: u32 = 5;
+pub(crate) const MPOL_WEIGHTED_INTERLEAVE: u32 = 6;
+pub(crate) const MPOL_MF_STRICT: u32 = 1 << 0;
+pub(crate) const MPOL_MF_MOVE: u32 = 1 << 1;
+pub(crate) const MPOL_MF_MOVE_ALL: u32 = 1 << 2;
+pub(crate) const MPOL_F_ADDR: u32 = 1 << 1;
+
+/// `struct pm_scan_arg` of `linux/fs.h`.
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct PmScanArg {
+    pub(crate) size: u64,
+    pub(crate) flags: u64,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) walk_end: u64,
+    pub(crate) vec: u64,
+    pub(crate) vec_len: u64,
+    pub(crate) max_pages: u64,
+    pub(crate) category_inverted: u64,
+    pub(crate) category_mask: u64,
+    pub(crate) category_anyof_mask: u64,
+    pub(crate) return_mask: u64,
+}
+
+/// `struct procmap_query` of `linux/fs.h`.
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct ProcmapQuery {
+    pub(crate) size: u64,
+    pub(crate) query_flags: u64,
+    pub(crate) query_addr: u64,
+    pub(crate) vma_start: u64,
+    pub(crate) vma_end: u64,
+    pub(crate) vma_flags: u64,
+    pub(crate) vma_page_size: u64,
+    pub(crate) vma_offset: u64,
+    pub(crate) inode: u64,
+    pub(crate) dev_major: u32,
+    pub(crate) dev_minor: u32,
+    pub(crate) vma_name_size: u32,
+    pub(crate) build_id_size: u32,
+    pub(crate) vma_name_addr: u64,
+    pub(crate) build_id_addr: u64,
+}
+
+/// `struct cachestat_range` of `linux/mman.h`.
+#[repr(C)]
+pub(crate) struct CachestatRange {
+    pub(crate) off: u64,
+    pub(crate) len: u64,
+}
+
+/// `_IOWR(kind, number, type of size_bytes)` as `asm-generic/ioctl.h` packs it, on x86-64 and on aarch64.
+const fn read_write_ioctl(kind: u8, number: u8, size_bytes: usize) -> u32 {
+    const READ_WRITE: u32 = 3 << 30;
+    assert!(size_bytes < 1 << 14, "the size field of an ioctl number has 14 bits");
+    READ_WRITE | (size_bytes as u32) << 16 | (kind as u32) << 8 | number as u32
+}
+
+/// The value of a system call made through libc, or the error that it left in `errno`.
+pub(crate) fn check(ret: c_long) -> Result<usize, Errno> {
+    if let Ok(value) = usize::try_from(ret) { Ok(value) } else { Err(last_errno()) }
+}
+
+/// The error that the last failed call of this thread left behind.
+fn last_errno() -> Errno {
+    // SAFETY: errno(3): the call has no precondition.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: errno(3): the pointer is to the calling thread's own integer and never null.
+    Errno::from_raw_os_error(unsafe { *errno })
+}
+
+#[cfg(test)]
+mod tests {
+    use core::mem::offset_of;
+
+    use linux_raw_sys::{general, mempolicy};
+
+    use super::*;
+    use crate::fs::FileSystem;
+    use crate::mm::{self, Advice, Categories, IoVec, PageRegion, PagemapEntry};
+
+    /// Size, alignment and the offset of every named field are those of the header's struct.
+    macro_rules! assert_same_layout {
+        ($own:ty, $kernel:ty, { $($own_field:ident: $kernel_field:ident),* $(,)? }) => {
+            assert_eq!(size_of::<$own>(), size_of::<$kernel>(), stringify!($own));
+            assert_eq!(align_of::<$own>(), align_of::<$kernel>(), stringify!($own));
+            $(assert_eq!(
+                offset_of!($own, $own_field),
+                offset_of!($kernel, $kernel_field),
+                stringify!($own_field)
+            );)*
+        };
+        ($own:ty, $kernel:ty, { $($field:ident),* $(,)? }) => {
+            assert_same_layout!($own, $kernel, { $($field: $field),* });
+        };
+    }
+
+    #[test]
+    fn system_calls_have_the_headers_numbers() {
+        assert_eq!(SYS_PROCESS_MADVISE, general::__NR_process_madvise.into());
+        assert_eq!(SYS_MEMFD_SECRET, general::__NR_memfd_secret.into());
+        assert_eq!(SYS_CACHESTAT, general::__NR_cachestat.into());
+        assert_eq!(SYS_MSEAL, general::__NR_mseal.into());
+    }
+
+    #[test]
+    fn structs_have_the_headers_layout() {
+        assert_same_layout!(PmScanArg, general::pm_scan_arg, {
+            size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted,
+            category_mask, category_anyof_mask, return_mask,
+        });
+        assert_same_layout!(ProcmapQuery, general::procmap_query, {
+            size, query_flags, query_addr, vma_start, vma_end, vma_flags, vma_page_size,
+            vma_offset, inode, dev_major, dev_minor, vma_name_size, build_id_size,
+            vma_name_addr, build_id_addr,
+        });
+        assert_same_layout!(CachestatRange, general::cachestat_range, { off, len });
+        assert_same_layout!(crate::fs::CacheStat, general::cachestat, {
+            cached: nr_cache, dirty: nr_dirty, writeback: nr_writeback, evicted: nr_evicted,
+            recently_evicted: nr_recently_evicted,
+        });
+        assert_same_layout!(PageRegion, general::page_region, { start, end, categories });
+        assert_same_layout!(IoVec, general::iovec, { base: iov_base, len: iov_len });
+        assert_eq!(size_of::<PagemapEntry>(), size_of::<u64>());
+    }
+
+    #[test]
+    fn advice_has_the_headers_numbers() {
+        use general as h;
+        let kernel = [
+            h::MADV_NORMAL,
+            h::MADV_RANDOM,
+            h::MADV_SEQUENTIAL,
+            h::MADV_WILLNEED,
+            h::MADV_DONTNEED,
+            h::MADV_FREE,
+            h::MADV_REMOVE,
+            h::MADV_DONTFORK,
+            h::MADV_DOFORK,
+            h::MADV_MERGEABLE,
+            h::MADV_UNMERGEABLE,
+            h::MADV_HUGEPAGE,
+            h::MADV_NOHUGEPAGE,
+            h::MADV_DONTDUMP,
+            h::MADV_DODUMP,
+            h::MADV_WIPEONFORK,
+            h::MADV_KEEPONFORK,
+            h::MADV_COLD,
+            h::MADV_PAGEOUT,
+            h::MADV_POPULATE_READ,
+            h::MADV_POPULATE_WRITE,
+            h::MADV_DONTNEED_LOCKED,
+            h::MADV_COLLAPSE,
+            h::MADV_GUARD_INSTALL,
+            h::MADV_GUARD_REMOVE,
+        ];
+        assert_eq!(Advice::ALL.map(|advice| advice as u32), kernel);
+    }
+
+    #[test]
+    fn flags_have_the_headers_values() {
+        #[cfg(target_arch = "x86_64")]
+        assert_eq!(mm::MAP_32BIT.bits(), general::MAP_32BIT);
+        let page = crate::page::PageSize::new(16 << 30).unwrap();
+        assert_eq!(mm::map_hugetlb(page).bits(), general::MAP_HUGETLB | general::MAP_HUGE_16GB);
+
+        let categories = [
+            (Categories::WPALLOWED, general::PAGE_IS_WPALLOWED),
+            (Categories::WRITTEN, general::PAGE_IS_WRITTEN),
+            (Categories::FILE, general::PAGE_IS_FILE),
+            (Categories::PRESENT, general::PAGE_IS_PRESENT),
+            (Categories::SWAPPED, general::PAGE_IS_SWAPPED),
+            (Categories::PFNZERO, general::PAGE_IS_PFNZERO),
+            (Categories::HUGE, general::PAGE_IS_HUGE),
+            (Categories::SOFT_DIRTY, general::PAGE_IS_SOFT_DIRTY),
+            (Categories::GUARD, general::PAGE_IS_GUARD),
+        ];
+        for (own, kernel) in categories {
+            assert_eq!(own.bits(), kernel.into());
+        }
+        assert_eq!(PM_SCAN_WP_MATCHING, general::PM_SCAN_WP_MATCHING.into());
+        assert_eq!(PM_SCAN_CHECK_WPASYNC, general::PM_SCAN_CHECK_WPASYNC.into());
+
+        use general::procmap_query_flags as q;
+        assert_eq!(PROCMAP_QUERY_VMA_READABLE, q::PROCMAP_QUERY_VMA_READABLE as u64);
+        assert_eq!(PROCMAP_QUERY_VMA_WRITABLE, q::PROCMAP_QUERY_VMA_WRITABLE as u64);
+        assert_eq!(PROCMAP_QUERY_VMA_EXECUTABLE, q::PROCMAP_QUERY_VMA_EXECUTABLE as u64);
+        assert_eq!(PROCMAP_QUERY_VMA_SHARED, q::PROCMAP_QUERY_VMA_SHARED as u64);
+        assert_eq!(
+            PROCMAP_QUERY_COVERING_OR_NEXT_VMA,
+            q::PROCMAP_QUERY_COVERING_OR_NEXT_VMA as u64
+        );
+    }
+
+    #[test]
+    fn policies_have_the_headers_numbers() {
+        assert_eq!(MPOL_DEFAULT, mempolicy::MPOL_DEFAULT as u32);
+        assert_eq!(MPOL_PREFERRED, mempolicy::MPOL_PREFERRED as u32);
+        assert_eq!(MPOL_BIND, mempolicy::MPOL_BIND as u32);
+        assert_eq!(MPOL_INTERLEAVE, mempolicy::MPOL_INTERLEAVE as u32);
+        assert_eq!(MPOL_LOCAL, mempolicy::MPOL_LOCAL as u32);
+        assert_eq!(MPOL_PREFERRED_MANY, mempolicy::MPOL_PREFERRED_MANY as u32);
+        assert_eq!(MPOL_WEIGHTED_INTERLEAVE, mempolicy::MPOL_WEIGHTED_INTERLEAVE as u32);
+        assert_eq!(MPOL_MF_STRICT, mempolicy::MPOL_MF_STRICT);
+        assert_eq!(MPOL_MF_MOVE, mempolicy::MPOL_MF_MOVE);
+        assert_eq!(MPOL_MF_MOVE_ALL, mempolicy::MPOL_MF_MOVE_ALL);
+        assert_eq!(MPOL_F_ADDR, mempolicy::MPOL_F_ADDR);
+    }
+
+    #[test]
+    fn file_systems_have_the_headers_magic() {
+        let magics = [
+            (FileSystem::Ext, general::EXT4_SUPER_MAGIC),
+            (FileSystem::Xfs, general::XFS_SUPER_MAGIC),
+            (FileSystem::Btrfs, general::BTRFS_SUPER_MAGIC),
+            (FileSystem::F2fs, general::F2FS_SUPER_MAGIC),
+            (FileSystem::Tmpfs, general::TMPFS_MAGIC),
+            (FileSystem::Hugetlbfs, general::HUGETLBFS_MAGIC),
+            (FileSystem::Overlayfs, general::OVERLAYFS_SUPER_MAGIC),
+            (FileSystem::Proc, general::PROC_SUPER_MAGIC),
+            (FileSystem::Sysfs, general::SYSFS_MAGIC),
+            (FileSystem::Nfs, general::NFS_SUPER_MAGIC),
+            (FileSystem::Smb, general::SMB_SUPER_MAGIC),
+            (FileSystem::Smb, general::CIFS_SUPER_MAGIC),
+            (FileSystem::Smb, general::SMB2_SUPER_MAGIC),
+            (FileSystem::Afs, general::AFS_SUPER_MAGIC),
+            (FileSystem::Ceph, general::CEPH_SUPER_MAGIC),
+            (FileSystem::NineP, general::V9FS_MAGIC),
+            (FileSystem::Fuse, general::FUSE_SUPER_MAGIC),
+            (FileSystem::Other(0x0BAD_CAFE), 0x0BAD_CAFE),
+        ];
+        for (own, kernel) in magics {
+            assert_eq!(FileSystem::from_magic(kernel), own);
+        }
+    }
+}
