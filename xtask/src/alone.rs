@@ -6,24 +6,20 @@
 
 use crate::steps::Workspace;
 
-/// Every way in which a library must build alone.
-const BUILDS: &[&str] = &[
-    "-p bifolio-sys",
-    "-p bifolio-map --no-default-features",
-    "-p bifolio-map",
-    "-p bifolio --no-default-features",
-    "-p bifolio",
-    "-p bifolio-cli",
-];
+/// The libraries, lowest first.
+const LIBRARIES: &[&str] = &["bifolio-sys", "bifolio-map", "bifolio"];
 
 /// The crates whose core needs neither `std` nor `alloc`.
 pub(crate) const NO_STD_CRATES: &[&str] = &["bifolio-sys", "bifolio-map"];
 
 /// The step `alone`.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
-    for build in BUILDS {
-        workspace.cargo(&format!("build --locked --quiet {build}"))?;
+    for name in LIBRARIES {
+        for features in ["--no-default-features", "", "--all-features"] {
+            workspace.cargo(format!("build --locked --quiet -p {name} {features}").trim_end())?;
+        }
     }
+    workspace.cargo("build --locked --quiet -p bifolio-cli")?;
     for name in NO_STD_CRATES {
         let tree = format!("tree --locked -p {name} --no-default-features -e normal,no-proc-macro");
         let listing = workspace.cargo_output(&format!("{tree} --prefix none -f {{p}}|{{f}}"))?;

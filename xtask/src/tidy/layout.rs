@@ -61,16 +61,20 @@ pub(super) fn check_sizes(files: &[TextFile], findings: &mut Vec<Finding>) {
 
 fn check_sizes_against(list: &[Exception], files: &[TextFile], findings: &mut Vec<Finding>) {
     for file in files.iter().filter(|file| file.is("rs") || file.is("s")) {
-        let widths = file.text.lines().map(|line| line.chars().count());
-        let (widest, width) = widths.enumerate().max_by_key(|(_, width)| *width).unwrap_or((0, 0));
-        let measures = [
-            ("width", widest + 1, width, WIDTH_CHARS_MAX),
-            ("lines", 1, file.text.lines().count(), FILE_LINES_MAX),
-        ];
-        for (rule, line, measured, limit) in measures {
+        let mut measure = |rule, line, measured, limit| {
             if let Some(advice) = ratchet(list, &file.path, rule, measured, limit) {
                 findings.push(Finding::new(&file.path, line, rule, advice));
             }
+        };
+        measure("lines", 1, file.text.lines().count(), FILE_LINES_MAX);
+        let widths = file.text.lines().map(|line| line.chars().count());
+        let mut widths: Vec<(usize, usize)> = widths.enumerate().collect();
+        if list.iter().any(|entry| entry.path == file.path && entry.rule == "width") {
+            // What was excepted is the widest line, whichever that is.
+            widths = widths.into_iter().max_by_key(|(_, width)| *width).into_iter().collect();
+        }
+        for (index, width) in widths {
+            measure("width", index + 1, width, WIDTH_CHARS_MAX);
         }
     }
     for gone in list.iter().filter(|entry| !files.iter().any(|file| file.path == entry.path)) {
@@ -89,12 +93,12 @@ fn ratchet(
 ) -> Option<String> {
     let entry = list.iter().find(|entry| entry.path == path && entry.rule == rule);
     match entry.map(|entry| entry.measured) {
-        None if measured > limit => Some(format!("{measured} is over {limit}: split it")),
+        None if measured > limit => Some(format!("{measured} is over {limit}: break it up")),
         Some(_) if measured <= limit => {
             Some(format!("within {limit} again: delete its entry in EXCEPTIONS"))
         }
         Some(known) if measured > known => {
-            Some(format!("{measured} is over {known}, the exception made for it: split it"))
+            Some(format!("{measured} is over {known}, the exception made for it: break it up"))
         }
         Some(known) if measured < known => {
             Some(format!("lower its entry in EXCEPTIONS from {known} to {measured}"))
@@ -264,7 +268,8 @@ mod tests {
         assert_eq!(sizes(&[], "a.rs", "x\n".repeat(500)), [""; 0]);
         assert!(sizes(&[], "a.rs", "x\n".repeat(501))[0].starts_with("a.rs:1: lines: 501 is over"));
         assert_eq!(sizes(&[], "a.s", "x".repeat(100)), [""; 0]);
-        let wide = format!("x\n{}", "x".repeat(101));
+        let wide = format!("x\n{0}\n{0}", "x".repeat(101));
+        assert_eq!(sizes(&[], "a.rs", wide.clone()).len(), 2);
         assert!(sizes(&[], "a.s", wide.clone())[0].starts_with("a.s:2: width: 101 is over 100"));
         assert_eq!(sizes(&[], "a.md", wide), [""; 0]);
     }
@@ -277,5 +282,10 @@ mod tests {
         assert!(sizes(&list, "a.rs", "x\n".repeat(509))[0].contains("from 510 to 509"));
         assert!(sizes(&list, "a.rs", "x\n".repeat(500))[0].contains("delete its entry"));
         assert!(sizes(&list, "b.rs", "x\n".into())[0].contains("the file is gone"));
+        let wide = format!("{}\n{}", "x".repeat(105), "x".repeat(110));
+        let list = |measured| [Exception { path: "a.rs", rule: "width", measured }];
+        assert_eq!(sizes(&list(110), "a.rs", wide.clone()), [""; 0]);
+        assert!(sizes(&list(109), "a.rs", wide.clone())[0].starts_with("a.rs:2: width: 110 is"));
+        assert!(sizes(&list(111), "a.rs", wide)[0].contains("from 111 to 110"));
     }
 }

@@ -5,7 +5,7 @@
 //! says nothing, or that a weaker ordering has no partner: that is done here.
 
 use super::Finding;
-use super::source::{Line, Source, words};
+use super::source::{Line, Source, has_word, words};
 
 /// What stands in a SAFETY comment where no proof was written.
 const FILLERS: &[&str] = &["untriaged", "always safe", "trust me", "obviously safe"];
@@ -20,33 +20,34 @@ pub(super) fn check(source: &Source<'_>, findings: &mut Vec<Finding>) {
 
 /// A file uses unsafe code if and only if it says so on top.
 fn check_allowance(source: &Source<'_>, findings: &mut Vec<Finding>) {
-    let mut finding =
-        |line, advice| findings.push(Finding::new(source.path, line, "unsafe", advice));
-    let place = |wanted: fn(&str) -> bool| {
-        source.numbered().find(|(_, line)| wanted(&line.code)).map(|(number, _)| number)
-    };
-    let used = place(uses_unsafe);
-    let allowed = place(|code| {
-        code.contains("#![allow(unsafe_code") || code.contains("#![expect(unsafe_code")
-    });
-    let allowed_piecemeal =
-        place(|code| code.contains("#[allow(unsafe_code") || code.contains("#[expect(unsafe_code"));
-    if let Some(line) = allowed_piecemeal {
-        finding(line, "allow unsafe code for the file, under its `# Safety` header");
+    let mut find = |line, advice| findings.push(Finding::new(source.path, line, "unsafe", advice));
+    let code = source.code();
+    let used =
+        source.numbered().find(|(_, line)| uses_unsafe(&line.code)).map(|(number, _)| number);
+    let allowed = allowance(&code, &["#![allow(", "#![expect("]);
+    if let Some(line) = allowance(&code, &["#[allow(", "#[expect("]) {
+        find(line, "allow unsafe code for the file, under its `# Safety` header");
     }
     match (used, allowed) {
-        (None, Some(line)) => finding(line, "nothing here is unsafe: drop the allowance"),
-        (Some(line), None) => finding(line, "say `#![allow(unsafe_code, reason = ...)]` on top"),
+        (None, Some(line)) => find(line, "nothing here is unsafe: drop the allowance"),
+        (Some(line), None) => find(line, "say `#![allow(unsafe_code, reason = ...)]` on top"),
         _ => {}
     }
     if let Some(line) = used
         && !source.header().contains(&"# Safety")
     {
-        finding(
-            line,
-            "add `# Safety` to the file's header: why unsafe is needed, what makes it sound",
-        );
+        find(line, "add `# Safety` to the header: why unsafe is needed, what makes it sound");
     }
+}
+
+/// The line of the first attribute of these that names unsafe code.
+fn allowance(code: &str, attributes: &[&str]) -> Option<usize> {
+    let places = attributes.iter().flat_map(|attribute| code.match_indices(attribute));
+    let named = places.filter(|(at, _)| {
+        let lints = code[*at..].split(']').next().unwrap_or_default();
+        has_word(lints, "unsafe_code")
+    });
+    named.map(|(at, _)| 1 + code[..at].matches('\n').count()).min()
 }
 
 /// Whether a line uses unsafe code; the type of a pointer to an unsafe function does not.
@@ -144,6 +145,8 @@ mod tests {
     fn unsafe_code_is_announced() {
         let top = "//! A.\n//!\n//! # Safety\n//! Why.\n#![allow(unsafe_code, reason = \"x\")]\n";
         assert_eq!(found(&format!("{top}fn f() {{ unsafe {{ g() }} }}")), [""; 0]);
+        let long = "//! A.\n//! # Safety\n#![allow(\n    dead_code,\n    unsafe_code\n)]\nunsafe fn f() {}";
+        assert_eq!(found(long), [""; 0]);
         assert_eq!(found("//! A.\nfn f() { unsafe { g() } }"), ["unsafe", "unsafe"]);
         assert_eq!(found("//! A.\n#![allow(unsafe_code)]\nunsafe impl Send for A {}"), ["unsafe"]);
         assert_eq!(found("//! A.\n//! # Safety\nunsafe fn f() {}"), ["unsafe"]);
