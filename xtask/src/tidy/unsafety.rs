@@ -145,8 +145,8 @@ mod tests {
     fn unsafe_code_is_announced() {
         let top = "//! A.\n//!\n//! # Safety\n//! Why.\n#![allow(unsafe_code, reason = \"x\")]\n";
         assert_eq!(found(&format!("{top}fn f() {{ unsafe {{ g() }} }}")), [""; 0]);
-        let long = "//! A.\n//! # Safety\n#![allow(\n    dead_code,\n    unsafe_code\n)]\nunsafe fn f() {}";
-        assert_eq!(found(long), [""; 0]);
+        let long = "#![allow(\n    dead_code,\n    unsafe_code\n)]\nunsafe fn f() {}";
+        assert_eq!(found(&format!("//! A.\n//! # Safety\n{long}")), [""; 0]);
         assert_eq!(found("//! A.\nfn f() { unsafe { g() } }"), ["unsafe", "unsafe"]);
         assert_eq!(found("//! A.\n#![allow(unsafe_code)]\nunsafe impl Send for A {}"), ["unsafe"]);
         assert_eq!(found("//! A.\n//! # Safety\nunsafe fn f() {}"), ["unsafe"]);
