@@ -1,7 +1,8 @@
 //! The kernel and the CPU as Bifolio sees them, and nothing else.
 //!
-//! Everything that needs a system call, an instruction that Rust has no name for, or a signal handler lives here, behind typed
-//! functions that keep the kernel's names: the rest of Bifolio never meets `libc` or `rustix`.
+//! Everything that needs a system call, an instruction that Rust has no name for, or a signal
+//! handler lives here, behind typed functions that keep the kernel's names: the rest of Bifolio
+//! never meets `libc` or `rustix`.
 #![no_std]
 
 pub mod bytes;

@@ -1,0 +1,181 @@
+//! The steps of `cargo xtask ci`: what each one runs, its time, and what to repeat when it fails.
+//!
+//! All steps run even when one has failed, so that one run tells everything that is wrong.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use crate::{alone, tidy};
+
+/// One check: its name on the command line, a line of help, and what it runs.
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    run: fn(&Workspace) -> Result<(), String>,
+}
+
+/// Every step, the quick ones first.
+pub(crate) const STEPS: &[Step] = &[
+    Step { name: "tidy", about: "the rules of layout that a program can check", run: tidy::run },
+    Step { name: "fmt", about: "rustfmt, nothing is rewritten", run: fmt },
+    Step {
+        name: "clippy",
+        about: "clippy on all targets and features, warnings denied",
+        run: clippy,
+    },
+    Step { name: "test", about: "all tests and the examples in the documentation", run: test },
+    Step { name: "doc", about: "rustdoc, warnings denied", run: doc },
+    Step {
+        name: "alone",
+        about: "each crate built by itself, no_std where promised",
+        run: alone::run,
+    },
+    Step {
+        name: "bench-check",
+        about: "bench/: fmt, clippy, the answers of all peers",
+        run: bench_check,
+    },
+];
+
+/// Where the workspace lies and which cargo builds it.
+pub(crate) struct Workspace {
+    root: PathBuf,
+    cargo: PathBuf,
+}
+
+impl Workspace {
+    /// Asks the environment that `cargo xtask` sets; without it, the current directory.
+    fn find() -> Self {
+        let manifest_dir = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let parent = manifest_dir.as_deref().and_then(Path::parent).map(Path::to_path_buf);
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        Self { root: parent.unwrap_or_else(|| PathBuf::from(".")), cargo: cargo.into() }
+    }
+
+    /// The directory of the workspace's manifest.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Runs cargo with what it prints left on the terminal.
+    pub(crate) fn cargo(&self, line: &str) -> Result<(), String> {
+        self.cargo_with(line, &[])
+    }
+
+    fn cargo_with(&self, line: &str, variables: &[(&str, &str)]) -> Result<(), String> {
+        let set: String =
+            variables.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
+        eprintln!("    $ {set}cargo {line}");
+        let mut command = Command::new(&self.cargo);
+        command.args(line.split_whitespace()).current_dir(&self.root);
+        command.envs(variables.iter().copied());
+        let status = command.status().map_err(|error| format!("cargo did not start: {error}"))?;
+        if status.success() { Ok(()) } else { Err(format!("`{set}cargo {line}`: {status}")) }
+    }
+
+    /// What cargo prints on its standard output.
+    pub(crate) fn cargo_output(&self, line: &str) -> Result<String, String> {
+        self.output(&self.cargo, line)
+    }
+
+    /// What a program prints on its standard output, run at the root of the workspace.
+    pub(crate) fn output(&self, program: &Path, line: &str) -> Result<String, String> {
+        let name = format!("`{} {line}`", program.display());
+        let mut command = Command::new(program);
+        command.args(line.split_whitespace()).current_dir(&self.root);
+        let output = command.output().map_err(|error| format!("{name}: {error}"))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("{name}: {}\n{}", output.status, said.trim_end()));
+        }
+        String::from_utf8(output.stdout).map_err(|error| format!("{name}: {error}"))
+    }
+}
+
+/// Runs the steps in order and sums them up.
+pub(crate) fn run(steps: &[&Step]) -> ExitCode {
+    let workspace = Workspace::find();
+    let mut summary = Vec::new();
+    for step in steps {
+        eprintln!("==> {}", step.name);
+        let start = Instant::now();
+        let outcome = (step.run)(&workspace);
+        let line = closing_line(step.name, start.elapsed(), &outcome);
+        eprintln!("{line}");
+        summary.push((line, outcome.is_ok()));
+    }
+    if summary.len() > 1 {
+        eprintln!("==> summary");
+        summary.iter().for_each(|(line, _)| eprintln!("{line}"));
+    }
+    if summary.iter().all(|(_, passed)| *passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// How a step ended, how long it took, and how to repeat it.
+fn closing_line(name: &str, took: Duration, outcome: &Result<(), String>) -> String {
+    let seconds = took.as_secs_f64();
+    match outcome {
+        Ok(()) => format!("    {name}: ok, {seconds:.1} s"),
+        Err(why) => {
+            format!("    {name}: FAILED, {seconds:.1} s: {why}\n    repeat: cargo xtask {name}")
+        }
+    }
+}
+
+fn fmt(workspace: &Workspace) -> Result<(), String> {
+    workspace.cargo("fmt --all --check")
+}
+
+fn clippy(workspace: &Workspace) -> Result<(), String> {
+    workspace.cargo("clippy --locked --workspace --all-targets --all-features -- -D warnings")
+}
+
+/// The README's command, and the examples in the documentation come with it.
+fn test(workspace: &Workspace) -> Result<(), String> {
+    workspace.cargo("test --workspace --locked")
+}
+
+/// The program shares its name with the library, so their pages are built one after the other and
+/// the library's stay.
+fn doc(workspace: &Workspace) -> Result<(), String> {
+    let denied = [("RUSTDOCFLAGS", "-D warnings")];
+    let shared = "doc --locked --workspace --no-deps --all-features";
+    workspace.cargo_with(&format!("{shared} --bins --document-private-items"), &denied)?;
+    workspace.cargo_with(&format!("{shared} --lib"), &denied)
+}
+
+/// `bench/` is a workspace of its own, so that nobody builds the peers to run the tests. Its
+/// program compares the answers of all peers under `--check`, and measures nothing.
+fn bench_check(workspace: &Workspace) -> Result<(), String> {
+    if !workspace.root().join("bench/Cargo.toml").exists() {
+        eprintln!("    skipped: bench/ has no manifest");
+        return Ok(());
+    }
+    let bench = "--manifest-path bench/Cargo.toml";
+    workspace.cargo(&format!("fmt {bench} --all --check"))?;
+    workspace.cargo(&format!("clippy {bench} --locked --all-targets -- -D warnings"))?;
+    workspace.cargo(&format!("run {bench} --locked --quiet -- --check"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_the_step_and_the_command_to_repeat() {
+        let failed = Err(String::from("2 findings"));
+        let line = closing_line("tidy", Duration::from_millis(1_234), &failed);
+        assert!(line.contains("tidy: FAILED, 1.2 s: 2 findings"), "{line}");
+        assert!(line.contains("cargo xtask tidy"), "{line}");
+        let line = closing_line("fmt", Duration::from_millis(60), &Ok(()));
+        assert_eq!(line, "    fmt: ok, 0.1 s");
+    }
+
+    #[test]
+    fn a_command_that_fails_is_named() {
+        let workspace = Workspace { root: PathBuf::from("."), cargo: PathBuf::from("false") };
+        assert!(workspace.cargo("build").unwrap_err().contains("cargo build"));
+        assert!(workspace.cargo_output("tree").unwrap_err().contains("false tree"));
+    }
+}
