@@ -1,6 +1,7 @@
 //! The one error: which operation, on what, where, and why.
 //!
-//! It holds no free-form text and allocates nothing, so it exists without `alloc` too. What the kernel said stays readable as `errno`.
+//! It holds no free-form text and allocates nothing, so it exists without `alloc` too. What the
+//! kernel said stays readable as `errno`.
 
 use crate::object::Object;
 use bifolio_sys::Errno;
@@ -108,7 +109,8 @@ pub enum ErrorKind {
         /// The alignment that the access needs, in bytes.
         align_bytes: usize,
     },
-    /// No page is there, or it does not permit the access: a guard page, reserved addresses, a changed protection.
+    /// No page is there, or it does not permit the access: a guard page, reserved addresses, a
+    /// changed protection.
     NotAccessible,
     /// The medium could not supply or take the page.
     Media,
@@ -237,7 +239,8 @@ impl Error {
         &self.object
     }
 
-    /// The bytes it was done to, counted from the start of the mapping's bytes, or of the file where there is one.
+    /// The bytes it was done to, counted from the start of the mapping's bytes, or of the file
+    /// where there is one.
     pub fn range(&self) -> Option<Range<u64>> {
         self.range.clone()
     }
@@ -264,8 +267,12 @@ impl Error {
             }
             ErrorKind::NoSpace => "free space on the file system, or raise the quota",
             ErrorKind::Occupied => "choose another address, or give it as a hint",
-            ErrorKind::Media => "the data on the medium cannot be read or written: look at the kernel's log",
-            ErrorKind::Unsupported => "`bifolio doctor` lists what this kernel and this process may do",
+            ErrorKind::Media => {
+                "the data on the medium cannot be read or written: look at the kernel's log"
+            }
+            ErrorKind::Unsupported => {
+                "`bifolio doctor` lists what this kernel and this process may do"
+            }
             _ => return None,
         })
     }
@@ -311,7 +318,9 @@ impl fmt::Display for Error {
             ErrorKind::Unsupported => f.write_str("not supported here"),
             ErrorKind::NotMappable(kind) => write!(f, "it is {kind}"),
             ErrorKind::Occupied => f.write_str("something is there already"),
-            ErrorKind::TooLarge => f.write_str("too large for the address space or the file system"),
+            ErrorKind::TooLarge => {
+                f.write_str("too large for the address space or the file system")
+            }
             ErrorKind::ReadOnly => f.write_str("it is read-only"),
             ErrorKind::Invalid => f.write_str("the arguments contradict each other or the mapping"),
             ErrorKind::Kernel => match self.errno {
@@ -319,7 +328,9 @@ impl fmt::Display for Error {
                 None => f.write_str("the kernel refused"),
             },
         }?;
-        if self.kind != ErrorKind::Kernel && let Some(errno) = self.errno {
+        if self.kind != ErrorKind::Kernel
+            && let Some(errno) = self.errno
+        {
             write!(f, " ({errno})")?;
         }
         if self.done_bytes != 0 {
@@ -339,7 +350,8 @@ impl core::error::Error for Error {}
 
 #[cfg(feature = "std")]
 impl From<Error> for std::io::Error {
-    /// Keeps `raw_os_error` where the kernel gave one, since callers decide by it; without one the error itself stands inside.
+    /// Keeps `raw_os_error` where the kernel gave one, since callers decide by it; without one the
+    /// error itself stands inside.
     fn from(error: Error) -> Self {
         use std::io::{Error as IoError, ErrorKind as IoKind};
         if let Some(errno) = error.errno {

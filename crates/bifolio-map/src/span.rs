@@ -3,20 +3,23 @@
 //! # Invariants
 //!
 //! 0. `base` is page-aligned and `len` is a multiple of the page size, not zero.
-//! 1. The pages `[base, base + len)` were mapped by this library, lie in the user half of the address space, and belong to this
-//!    `Span` alone: no other value unmaps, remaps or replaces them.
+//! 1. The pages `[base, base + len)` were mapped by this library, lie in the user half of the
+//!    address space, and belong to this `Span` alone: no other value unmaps, remaps or replaces
+//!    them.
 //! 2. Nothing outside the crate can make one.
 //!
 //! It does not know what is mapped there, nor who else sees it.
 //!
 //! # Safety
 //!
-//! Unmapping is unsafe because references may point there: every type that owns a `Span` lends them out with its own lifetime only.
+//! Unmapping is unsafe because references may point there: every type that owns a `Span` lends them
+//! out with its own lifetime only.
 #![allow(unsafe_code, reason = "owns address space")]
 
 use crate::error::{Error, Operation, Result};
 use crate::object::Object;
-use bifolio_sys::fs::BorrowedFd;
+use bifolio_sys::Errno;
+use bifolio_sys::fs::fd::BorrowedFd;
 use bifolio_sys::mm::{self, MapFlags, ProtFlags};
 use bifolio_sys::page::page_size;
 use core::mem::ManuallyDrop;
@@ -29,18 +32,18 @@ pub(crate) struct Span {
     len: usize,
 }
 
-// SAFETY: a span is an address range (invariant 1); unmapping and lending pointers work the same from every thread.
+// SAFETY: a span is an address range (invariant 1); unmapping and lending pointers work the same
+// from every thread.
 unsafe impl Send for Span {}
 // SAFETY: `&Span` only tells address and length.
 unsafe impl Sync for Span {}
 
 /// What to map: everything of mmap(2) but the address.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Request<'fd> {
+pub(crate) struct Request {
     pub(crate) len: usize,
     pub(crate) protection: ProtFlags,
     pub(crate) flags: MapFlags,
-    pub(crate) file: Option<(BorrowedFd<'fd>, u64)>,
     pub(crate) placement: Placement,
 }
 
@@ -58,16 +61,20 @@ pub(crate) enum Placement {
 
 impl Span {
     /// Maps what `request` says; its length is rounded up to pages.
-    pub(crate) fn map(request: &Request<'_>, object: &Object) -> Result<Span> {
+    pub(crate) fn map(
+        request: &Request,
+        file: Option<(BorrowedFd<'_>, u64)>,
+        object: &Object,
+    ) -> Result<Span> {
         let fail = |errno| Error::from_errno(Operation::Map, object, errno);
-        let len = page_size().round_up(request.len).ok_or_else(|| fail(bifolio_sys::Errno::NOMEM))?;
+        let len = page_size().round_up(request.len).ok_or_else(|| fail(Errno::NOMEM))?;
         let (addr, extra) = match request.placement {
             Placement::Anywhere => (0, MapFlags::empty()),
             Placement::Hint(addr) => (addr, MapFlags::empty()),
-            Placement::Exactly(addr) => (addr, mm::MapFlags::FIXED_NOREPLACE),
+            Placement::Exactly(addr) => (addr, MapFlags::FIXED_NOREPLACE),
         };
         let (flags, addr) = (request.flags | extra, core::ptr::without_provenance_mut(addr));
-        let mapped = match request.file {
+        let mapped = match file {
             // SAFETY: MAP_FIXED is in nobody's flags, so nothing that is mapped is replaced.
             Some((fd, offset)) => unsafe {
                 mm::mmap(addr, len, request.protection, flags, fd, offset)
@@ -82,10 +89,11 @@ impl Span {
         {
             // SAFETY: it was mapped just now and nobody knows it.
             let _ = unsafe { mm::munmap(base.cast(), len) };
-            return Err(fail(bifolio_sys::Errno::EXIST));
+            return Err(fail(Errno::EXIST));
         }
-        let base = NonNull::new(base).ok_or_else(|| fail(bifolio_sys::Errno::NOMEM))?;
-        // SAFETY: fresh from mmap(2), so page-aligned, in user space, and ours (invariants 0 and 1).
+        let base = NonNull::new(base).ok_or_else(|| fail(Errno::NOMEM))?;
+        // SAFETY: fresh from mmap(2), so page-aligned, in user space, and ours (invariants 0 and
+        // 1).
         Ok(unsafe { Span::from_raw(base, len) })
     }
 
@@ -95,7 +103,9 @@ impl Span {
     ///
     /// Invariants 0 and 1 hold for `base` and `len`.
     pub(crate) unsafe fn from_raw(base: NonNull<u8>, len: usize) -> Span {
-        debug_assert!(len != 0 && page_size().is_aligned(len) && page_size().is_aligned(base.addr().get()));
+        debug_assert!(
+            len != 0 && page_size().is_aligned(len) && page_size().is_aligned(base.addr().get())
+        );
         Span { base, len }
     }
 
@@ -114,10 +124,12 @@ impl Span {
         self.len
     }
 
-    /// Unmaps it and says whether that worked: it can fail for want of memory when it splits a neighbour the kernel had merged.
-    pub(crate) fn unmap(self) -> Result<(), (Span, bifolio_sys::Errno)> {
+    /// Unmaps it and says whether that worked: it can fail for want of memory when it splits a
+    /// neighbour the kernel had merged.
+    pub(crate) fn unmap(self) -> Result<(), (Span, Errno)> {
         let span = ManuallyDrop::new(self);
-        // SAFETY: the range is ours alone (invariant 1), and whoever lent pointers into it has ended those loans to own `self`.
+        // SAFETY: the range is ours alone (invariant 1), and whoever lent pointers into it has
+        // ended those loans to own `self`.
         match unsafe { mm::munmap(span.base.as_ptr().cast(), span.len) } {
             Ok(()) => Ok(()),
             Err(errno) => Err((ManuallyDrop::into_inner(span), errno)),
@@ -126,9 +138,14 @@ impl Span {
 
     /// Cuts it in two at `at` bytes, a multiple of the page size inside it.
     pub(crate) fn split(self, at: usize) -> (Span, Span) {
-        assert!(0 < at && at < self.len && page_size().is_aligned(at), "split at {at} of {}", self.len);
+        assert!(
+            0 < at && at < self.len && page_size().is_aligned(at),
+            "split at {at} of {}",
+            self.len
+        );
         let (base, len) = self.into_raw();
-        // SAFETY: `at` is a page boundary strictly inside a range that was ours alone; the two halves are disjoint.
+        // SAFETY: `at` is a page boundary strictly inside a range that was ours alone; the two
+        // halves are disjoint.
         let front = unsafe { Span::from_raw(base, at) };
         // SAFETY: `at < len`, so the pointer stays inside the same mapping.
         let middle = unsafe { base.add(at) };
@@ -140,8 +157,9 @@ impl Span {
 
 impl Drop for Span {
     fn drop(&mut self) {
-        // SAFETY: the range is ours alone (invariant 1), and all loans have ended. Should the kernel lack the memory to split a neighbour,
-        // the pages stay mapped: a leak, and never a use after free.
+        // SAFETY: the range is ours alone (invariant 1), and all loans have ended. Should the
+        // kernel lack the memory to split a neighbour, the pages stay mapped: a leak, and
+        // never a use after free.
         let _ = unsafe { mm::munmap(self.base.as_ptr().cast(), self.len) };
     }
 }

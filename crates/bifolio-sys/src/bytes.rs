@@ -35,7 +35,8 @@ pub fn find_bytes(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// Every needle and haystack of up to 4 and 9 letters of an alphabet of two, against the definition.
+    /// Every needle and haystack of up to 4 and 9 letters of an alphabet of two, against the
+    /// definition.
     #[test]
     fn it_agrees_with_comparing_every_window() {
         let word = |len: usize, bits: usize| {

@@ -1,8 +1,8 @@
 //! System calls on files: sizes, holes, the page cache, memory files.
 //!
-//! What rustix has is re-exported under the kernel's name; what it lacks, and what would let a zero mean "to the end", is here.
-//! A file with no name is `openat` with [`OFlags::TMPFILE`] and gets its name by `linkat` with [`AtFlags::SYMLINK_FOLLOW`] from
-//! [`DescriptorPath`].
+//! What rustix has is re-exported under the kernel's name; what it lacks, and what would let a zero
+//! mean "to the end", is here. A file with no name is `openat` with [`OFlags::TMPFILE`] and gets
+//! its name by `linkat` with [`AtFlags::SYMLINK_FOLLOW`] from [`DescriptorPath`].
 //!
 //! | call | since Linux |
 //! |---|---|
@@ -19,7 +19,8 @@
 //!
 //! # Safety
 //!
-//! Files can be read into and written from memory that is no Rust slice; those calls are unsafe functions.
+//! Files can be read into and written from memory that is no Rust slice; those calls are unsafe
+//! functions.
 #![allow(unsafe_code, reason = "system calls with pointers")]
 
 use core::ffi::c_uint;
@@ -58,12 +59,13 @@ pub struct CacheStat {
     pub recently_evicted: u64,
 }
 
-/// Counts the pages of a file that are in the page cache, from `offset` on: `len` bytes, or to the end for `None`.
+/// Counts the pages of a file that are in the page cache, from `offset` on: `len` bytes, or to the
+/// end for `None`.
 ///
 /// # Errors
 ///
-/// [`Errno::NOSYS`] before Linux 6.5, [`Errno::PERM`] for a file that the caller neither owns nor may write (since 6.13),
-/// [`Errno::OPNOTSUPP`] for hugetlbfs.
+/// [`Errno::NOSYS`] before Linux 6.5, [`Errno::PERM`] for a file that the caller neither owns nor
+/// may write (since 6.13), [`Errno::OPNOTSUPP`] for hugetlbfs.
 ///
 /// # References
 ///
@@ -76,7 +78,8 @@ pub fn cachestat(
     let range = CachestatRange { off: offset, len: len.map_or(0, NonZeroU64::get) };
     let mut stat = CacheStat::default();
     let (fd, no_flags) = (file.as_fd().as_raw_fd(), 0_usize);
-    // SAFETY: the kernel reads a `struct cachestat_range` and writes a `struct cachestat`: the two records here.
+    // SAFETY: the kernel reads a `struct cachestat_range` and writes a `struct cachestat`: the two
+    // records here.
     let ret =
         unsafe { libc::syscall(SYS_CACHESTAT, fd, &raw const range, &raw mut stat, no_flags) };
     check(ret)?;
@@ -145,7 +148,8 @@ impl FileSystem {
         }
     }
 
-    /// Whether its files may be served by another machine or another program, so that a page fault may take as long as they like.
+    /// Whether its files may be served by another machine or another program, so that a page fault
+    /// may take as long as they like.
     #[must_use]
     pub const fn is_remote(self) -> bool {
         matches!(self, Self::Nfs | Self::Smb | Self::Afs | Self::Ceph | Self::NineP | Self::Fuse)
@@ -166,13 +170,15 @@ pub fn file_system(file: impl AsFd) -> Result<FileSystem, Errno> {
     fstatfs(file).map(|stat| FileSystem::from_magic(stat.f_type as u32))
 }
 
-/// The first offset from `offset` on that holds data, or `None` if there is none to the end of the file.
+/// The first offset from `offset` on that holds data, or `None` if there is none to the end of the
+/// file.
 ///
 /// It moves the offset of the open file description.
 ///
 /// # Errors
 ///
-/// [`Errno::SPIPE`] for what cannot seek; a file system that knows no holes answers that all is data.
+/// [`Errno::SPIPE`] for what cannot seek; a file system that knows no holes answers that all is
+/// data.
 ///
 /// # References
 ///
@@ -181,7 +187,8 @@ pub fn seek_data(file: impl AsFd, offset: u64) -> Result<Option<u64>, Errno> {
     none_beyond_the_end(seek(file, SeekFrom::Data(offset)))
 }
 
-/// The first offset from `offset` on that lies in a hole, the end of the file counting as one, or `None` beyond the end.
+/// The first offset from `offset` on that lies in a hole, the end of the file counting as one, or
+/// `None` beyond the end.
 ///
 /// It moves the offset of the open file description.
 ///
@@ -227,14 +234,15 @@ pub unsafe fn pread_raw(
 ) -> Result<usize, Errno> {
     let offset = i64::try_from(offset).map_err(|_| Errno::INVAL)?;
     let fd = file.as_fd().as_raw_fd();
-    // SAFETY: the caller lets `len` bytes at `dst` be written; a page that is not there is an error of the call.
+    // SAFETY: the caller lets `len` bytes at `dst` be written; a page that is not there is an error
+    // of the call.
     check(unsafe { libc::pread(fd, dst.cast(), len, offset) } as _)
 }
 
 /// Writes up to `len` bytes from `src` to `offset` of a file, and returns how many.
 ///
-/// Memory that is not there is [`Errno::FAULT`] or a short count, never a signal; memory that others write is no data race, as
-/// the kernel reads it.
+/// Memory that is not there is [`Errno::FAULT`] or a short count, never a signal; memory that
+/// others write is no data race, as the kernel reads it.
 ///
 /// # Errors
 ///
@@ -242,7 +250,8 @@ pub unsafe fn pread_raw(
 ///
 /// # Safety
 ///
-/// The file is not one that changes this process's memory, such as a mapping that a reference points to or `/proc/self/mem`.
+/// The file is not one that changes this process's memory, such as a mapping that a reference
+/// points to or `/proc/self/mem`.
 ///
 /// # References
 ///
@@ -275,9 +284,11 @@ pub enum SyncRange {
         | libc::SYNC_FILE_RANGE_WAIT_AFTER,
 }
 
-/// Starts or awaits the write-back of a file from `offset` on: `len` bytes, or to the end for `None`.
+/// Starts or awaits the write-back of a file from `offset` on: `len` bytes, or to the end for
+/// `None`.
 ///
-/// It makes nothing durable: neither metadata nor the disk's own cache are written. For that there is [`fdatasync`].
+/// It makes nothing durable: neither metadata nor the disk's own cache are written. For that there
+/// is [`fdatasync`].
 ///
 /// # Errors
 ///
@@ -300,7 +311,8 @@ pub fn sync_file_range(
     check(ret.into()).map(drop)
 }
 
-/// The path that names an open file by its descriptor, `/proc/self/fd/N`, as [`linkat`] wants it for a file without a name.
+/// The path that names an open file by its descriptor, `/proc/self/fd/N`, as [`linkat`] wants it
+/// for a file without a name.
 ///
 /// ```
 /// use bifolio_sys::fs::{DescriptorPath, fd::AsRawFd};

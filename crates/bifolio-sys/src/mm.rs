@@ -1,7 +1,8 @@
 //! System calls on memory: mappings, protection, advice, locks, residency.
 //!
-//! What rustix has is re-exported under the kernel's name (`mlock_with` is `mlock2`); what it lacks is here. Everything about
-//! who owns a mapping is left to the caller: these are the calls and nothing more.
+//! What rustix has is re-exported under the kernel's name (`mlock_with` is `mlock2`); what it lacks
+//! is here. Everything about who owns a mapping is left to the caller: these are the calls and
+//! nothing more.
 //!
 //! | call | since Linux |
 //! |---|---|
@@ -16,8 +17,8 @@
 //!
 //! # Safety
 //!
-//! Calls that change a mapping are unsafe functions: the caller must own the range. The rest only hand out pointers to memory
-//! that the call itself borrows.
+//! Calls that change a mapping are unsafe functions: the caller must own the range. The rest only
+//! hand out pointers to memory that the call itself borrows.
 #![allow(unsafe_code, reason = "system calls on raw ranges")]
 
 mod advice;
@@ -47,7 +48,8 @@ pub use rustix::mm::{
 
 use crate::page::PageSize;
 
-/// `MAP_32BIT`: an address in the first 2 GiB, which rustix does not name and aarch64 does not have.
+/// `MAP_32BIT`: an address in the first 2 GiB, which rustix does not name and aarch64 does not
+/// have.
 ///
 /// # References
 ///
@@ -85,32 +87,38 @@ pub struct IoVec {
     pub len: usize,
 }
 
-/// Tells for each page from `addr` on, as many as `pages` is long, whether it is in memory: bit 0 of its byte.
+/// Tells for each page from `addr` on, as many as `pages` is long, whether it is in memory: bit 0
+/// of its byte.
 ///
-/// The kernel answers 1 for every page of a file that the caller neither owns nor may write (since Linux 5.2), so a full answer
-/// about somebody else's file means nothing. The answer may be outdated when it arrives.
+/// The kernel answers 1 for every page of a file that the caller neither owns nor may write (since
+/// Linux 5.2), so a full answer about somebody else's file means nothing. The answer may be
+/// outdated when it arrives.
 ///
 /// Safe, and `addr` is a number: it reads page tables and writes `pages`.
 ///
 /// # Errors
 ///
-/// [`Errno::INVAL`] if `addr` is not on a page boundary, [`Errno::NOMEM`] if a page of the range is not mapped.
+/// [`Errno::INVAL`] if `addr` is not on a page boundary, [`Errno::NOMEM`] if a page of the range is
+/// not mapped.
 ///
 /// # References
 ///
 /// [mincore(2)](https://man7.org/linux/man-pages/man2/mincore.2.html): Linux 2.4.
 pub fn mincore(addr: usize, pages: &mut [u8]) -> Result<(), Errno> {
     let len = pages.len().checked_mul(crate::page::page_size().bytes()).ok_or(Errno::NOMEM)?;
-    // SAFETY: mincore(2) writes one byte for each page of `len`, which is `pages.len()` bytes; of the range it writes nothing.
+    // SAFETY: mincore(2) writes one byte for each page of `len`, which is `pages.len()` bytes; of
+    // the range it writes nothing.
     let ret = unsafe { libc::mincore(ptr::without_provenance_mut(addr), len, pages.as_mut_ptr()) };
     check(ret.into()).map(drop)
 }
 
-/// Seals `len` bytes from `addr` on for the life of the process: no unmapping, moving, or change of protection.
+/// Seals `len` bytes from `addr` on for the life of the process: no unmapping, moving, or change of
+/// protection.
 ///
 /// # Errors
 ///
-/// [`Errno::NOSYS`] before Linux 6.10, [`Errno::NOMEM`] for a range with holes, [`Errno::INVAL`] off a page boundary.
+/// [`Errno::NOSYS`] before Linux 6.10, [`Errno::NOMEM`] for a range with holes, [`Errno::INVAL`]
+/// off a page boundary.
 ///
 /// # Safety
 ///
@@ -125,11 +133,13 @@ pub unsafe fn mseal(addr: *mut c_void, len: usize) -> Result<(), Errno> {
     check(unsafe { libc::syscall(SYS_MSEAL, addr, len, no_flags) }).map(drop)
 }
 
-/// A file of memory that the kernel itself has no mapping of: closed on exec, empty, to be given a length and mapped.
+/// A file of memory that the kernel itself has no mapping of: closed on exec, empty, to be given a
+/// length and mapped.
 ///
 /// # Errors
 ///
-/// [`Errno::NOSYS`] before Linux 5.14 or where it is switched off (`secretmem.enable`, on by default since 6.5).
+/// [`Errno::NOSYS`] before Linux 5.14 or where it is switched off (`secretmem.enable`, on by
+/// default since 6.5).
 ///
 /// # References
 ///

@@ -1,6 +1,7 @@
 //! File descriptors sent over a Unix socket (`SCM_RIGHTS`).
 //!
-//! Data and descriptors travel in one message. Over a stream, the descriptors belong to the message's first byte.
+//! Data and descriptors travel in one message. Over a stream, the descriptors belong to the
+//! message's first byte.
 
 use core::mem::MaybeUninit;
 
@@ -15,14 +16,16 @@ use rustix::net::{
 /// The most descriptors that one message can carry: the kernel's `SCM_MAX_FD`.
 pub const FDS_MAX: usize = 253;
 
-/// Sends `data`, which is not empty, with the descriptors `fds`, and returns how many of its bytes went.
+/// Sends `data`, which is not empty, with the descriptors `fds`, and returns how many of its bytes
+/// went.
 ///
-/// The receiver gets descriptors of its own; the sender keeps its. A peer that is gone is an error, never `SIGPIPE`.
+/// The receiver gets descriptors of its own; the sender keeps its. A peer that is gone is an error,
+/// never `SIGPIPE`.
 ///
 /// # Errors
 ///
-/// [`Errno::INVAL`] for no data or more than [`FDS_MAX`] descriptors, [`Errno::TOOMANYREFS`] when too many are on their way,
-/// [`Errno::PIPE`] if the peer is gone.
+/// [`Errno::INVAL`] for no data or more than [`FDS_MAX`] descriptors, [`Errno::TOOMANYREFS`] when
+/// too many are on their way, [`Errno::PIPE`] if the peer is gone.
 ///
 /// # References
 ///
@@ -50,8 +53,9 @@ pub struct Received {
 ///
 /// # Errors
 ///
-/// [`Errno::MSGSIZE`] if the message had more descriptors than `fds` has room for or this process may open, or (of a datagram)
-/// more data than `data` has room for: nothing of it is handed out, and its descriptors are closed.
+/// [`Errno::MSGSIZE`] if the message had more descriptors than `fds` has room for or this process
+/// may open, or (of a datagram) more data than `data` has room for: nothing of it is handed out,
+/// and its descriptors are closed.
 ///
 /// # References
 ///

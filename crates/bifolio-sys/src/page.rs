@@ -81,7 +81,8 @@ impl PageSize {
         PageCount((bytes >> self.log2) + !self.is_aligned(bytes) as usize)
     }
 
-    /// The pages that `bytes` touches, in a file or in memory: `None` if the last would end beyond 2^64.
+    /// The pages that `bytes` touches, in a file or in memory: `None` if the last would end beyond
+    /// 2^64.
     ///
     /// ```
     /// use bifolio_sys::page::PageSize;
@@ -227,12 +228,14 @@ const _: () = assert!(size_of::<usize>() == size_of::<u64>(), "Bifolio is for 64
 #[must_use]
 pub fn page_size() -> PageSize {
     static LOG2: AtomicU32 = AtomicU32::new(0);
-    // Relaxed pairs with the store below: the value is all there is, and every thread computes the same.
+    // Relaxed pairs with the store below: the value is all there is, and every thread computes the
+    // same.
     let log2 = LOG2.load(Ordering::Relaxed);
     if log2 != 0 {
         return PageSize { log2 };
     }
-    // SAFETY: getauxval(3): it reads the vector that the kernel gave the process, and answers 0 for a missing entry.
+    // SAFETY: getauxval(3): it reads the vector that the kernel gave the process, and answers 0 for
+    // a missing entry.
     let bytes = unsafe { libc::getauxval(libc::AT_PAGESZ) };
     let page = PageSize::new(bytes as usize).expect("the kernel gives every process its page size");
     // Relaxed pairs with the load above.
@@ -240,7 +243,8 @@ pub fn page_size() -> PageSize {
     page
 }
 
-/// The page sizes for which this kernel has reserved pages (hugetlb), whether or not any page is in their pools.
+/// The page sizes for which this kernel has reserved pages (hugetlb), whether or not any page is in
+/// their pools.
 ///
 /// ```
 /// let page = bifolio_sys::page::page_size();
@@ -251,7 +255,8 @@ pub fn page_size() -> PageSize {
 ///
 /// # Errors
 ///
-/// [`Errno::NOENT`] on a kernel without hugetlb or without `/sys`, and whatever opening the directory gives.
+/// [`Errno::NOENT`] on a kernel without hugetlb or without `/sys`, and whatever opening the
+/// directory gives.
 ///
 /// # References
 ///

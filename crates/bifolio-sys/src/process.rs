@@ -34,13 +34,13 @@ const _: () = {
 
 /// Copies from the `remote` ranges of a process to the `local` ranges, and returns how many bytes.
 ///
-/// Of oneself it is a copy that cannot raise a signal: a page that is not there ends it with a short count, or with
-/// [`Errno::FAULT`] if it is the first.
+/// Of oneself it is a copy that cannot raise a signal: a page that is not there ends it with a
+/// short count, or with [`Errno::FAULT`] if it is the first.
 ///
 /// # Errors
 ///
-/// Those of process_vm_readv(2): [`Errno::PERM`] without the right to trace the process, [`Errno::SRCH`] if it is gone,
-/// [`Errno::INVAL`] for more than 1024 ranges.
+/// Those of process_vm_readv(2): [`Errno::PERM`] without the right to trace the process,
+/// [`Errno::SRCH`] if it is gone, [`Errno::INVAL`] for more than 1024 ranges.
 ///
 /// # Safety
 ///
@@ -57,7 +57,8 @@ pub unsafe fn process_vm_readv(
     let (local_ptr, local_len) = (local.as_ptr().cast(), local.len() as _);
     let (remote_ptr, remote_len) = (remote.as_ptr().cast(), remote.len() as _);
     let pid = pid.as_raw_pid();
-    // SAFETY: both lists have the layout of `struct iovec` (asserted above); the caller lets the local ranges be written.
+    // SAFETY: both lists have the layout of `struct iovec` (asserted above); the caller lets the
+    // local ranges be written.
     let ret =
         unsafe { libc::process_vm_readv(pid, local_ptr, local_len, remote_ptr, remote_len, 0) };
     check(ret as _)
@@ -86,7 +87,8 @@ pub unsafe fn process_vm_writev(
     let (local_ptr, local_len) = (local.as_ptr().cast(), local.len() as _);
     let (remote_ptr, remote_len) = (remote.as_ptr().cast(), remote.len() as _);
     let pid = pid.as_raw_pid();
-    // SAFETY: both lists have the layout of `struct iovec` (asserted above); the caller lets the remote ranges be written.
+    // SAFETY: both lists have the layout of `struct iovec` (asserted above); the caller lets the
+    // remote ranges be written.
     let ret =
         unsafe { libc::process_vm_writev(pid, local_ptr, local_len, remote_ptr, remote_len, 0) };
     check(ret as _)

@@ -1,7 +1,8 @@
 //! Atomics of core, or of the model checker: everything lock-free in Bifolio takes them from here.
 //!
-//! With `--cfg loom` the same source runs under loom, which explores its interleavings; without it these are core's own types and cost
-//! nothing. Nothing else may name `core::sync::atomic` in a file that has a model.
+//! With `--cfg loom` the same source runs under loom, which explores its interleavings; without it
+//! these are core's own types and cost nothing. Nothing else may name `core::sync::atomic` in a
+//! file that has a model.
 
 #[cfg(not(loom))]
 pub use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};

@@ -1,4 +1,5 @@
-//! The kernel's small text files: one number in `/sys`, one line of `/proc/self/status`. Nothing is allocated.
+//! The kernel's small text files: one number in `/sys`, one line of `/proc/self/status`. Nothing is
+//! allocated.
 
 use core::ffi::CStr;
 
@@ -31,7 +32,8 @@ pub(crate) fn parse_number(digits: &[u8]) -> Option<u64> {
     str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// A path put together in place: long enough for the files of this crate, and a panic if it were not.
+/// A path put together in place: long enough for the files of this crate, and a panic if it were
+/// not.
 pub(crate) struct Path {
     bytes: [u8; 96],
     len: usize,
@@ -42,7 +44,8 @@ impl Path {
     ///
     /// # Panics
     ///
-    /// When the path has more than 95 bytes or holds a NUL: the callers' paths are short and fixed but for numbers.
+    /// When the path has more than 95 bytes or holds a NUL: the callers' paths are short and fixed
+    /// but for numbers.
     pub(crate) fn new(arguments: core::fmt::Arguments<'_>) -> Self {
         let mut path = Self { bytes: [0; 96], len: 0 };
         core::fmt::write(&mut path, arguments).expect("a path of /proc or /sys fits in 95 bytes");

@@ -1,5 +1,5 @@
-//! The kernel's numbers and layouts that neither libc nor rustix carries, in one place, and the test that compares every one of
-//! them with the kernel's own headers.
+//! The kernel's numbers and layouts that neither libc nor rustix carries, in one place, and the
+//! test that compares every one of them with the kernel's own headers.
 //!
 //! Names are the headers' names. It calls nothing but `errno`.
 //!
@@ -90,7 +90,8 @@ pub(crate) struct CachestatRange {
     pub(crate) len: u64,
 }
 
-/// `_IOWR(kind, number, type of size_bytes)` as `asm-generic/ioctl.h` packs it, on x86-64 and on aarch64.
+/// `_IOWR(kind, number, type of size_bytes)` as `asm-generic/ioctl.h` packs it, on x86-64 and on
+/// aarch64.
 const fn read_write_ioctl(kind: u8, number: u8, size_bytes: usize) -> u32 {
     const READ_WRITE: u32 = 3 << 30;
     assert!(size_bytes < 1 << 14, "the size field of an ioctl number has 14 bits");

@@ -1,11 +1,13 @@
-//! Attacks the dispatcher: handlers before and after it, blocked signals, sent signals, resolvers, stack overflow.
+//! Attacks the dispatcher: handlers before and after it, blocked signals, sent signals, resolvers,
+//! stack overflow.
 //!
-//! What a process has only one of (signal dispositions), or does only once (die), is tried in a child: this binary run again with the
-//! name of the scenario in `BIFOLIO_CHILD`.
+//! What a process has only one of (signal dispositions), or does only once (die), is tried in a
+//! child: this binary run again with the name of the scenario in `BIFOLIO_CHILD`.
 //!
 //! # Safety
 //!
-//! Unsafe code installs handlers, maps memory to fault, and makes the very accesses that the dispatcher has to survive or pass on.
+//! Unsafe code installs handlers, maps memory to fault, and makes the very accesses that the
+//! dispatcher has to survive or pass on.
 #![allow(unsafe_code, reason = "the attacks are made of raw faults and raw handlers")]
 #![allow(clippy::undocumented_unsafe_blocks, reason = "an attack's argument is that it is one")]
 #![allow(clippy::multiple_unsafe_ops_per_block, reason = "as above")]
@@ -265,7 +267,8 @@ unsafe extern "C" fn record_and_open(signal: c_int, info: *mut libc::siginfo_t, 
     SEEN.fetch_add(1, Ordering::SeqCst);
     let addr = unsafe { (*info).si_addr() } as usize;
     ADDR.store(addr, Ordering::SeqCst);
-    // The mask must be what the kernel would have made it: the signal itself and the handler's own mask.
+    // The mask must be what the kernel would have made it: the signal itself and the handler's own
+    // mask.
     MASK_OK.store(is_blocked(signal) && is_blocked(libc::SIGUSR1), Ordering::SeqCst);
     let page = (addr & !(page_len() - 1)) as *mut c_void;
     unsafe { libc::mprotect(page, page_len(), libc::PROT_READ) };

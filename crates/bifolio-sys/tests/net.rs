@@ -13,7 +13,8 @@ fn open_null() -> File {
     File::open("/dev/null").unwrap()
 }
 
-/// How many descriptors this process has open: the tests of this file run one at a time, under `LOCK`.
+/// How many descriptors this process has open: the tests of this file run one at a time, under
+/// `LOCK`.
 fn open_count() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }

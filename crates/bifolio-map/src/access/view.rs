@@ -1,25 +1,30 @@
-//! A window onto bytes that others may change or take away: what a slice would be if it were never a reference.
+//! A window onto bytes that others may change or take away: what a slice would be if it were never
+//! a reference.
 //!
 //! # Invariants
 //!
-//! 0. While the view's lifetime runs, `[ptr, ptr + len)` is address space that its owner keeps mapped (with whatever protection, over
-//!    whatever file): accesses may fault, and may race with anyone, but never touch memory of another owner.
+//! 0. While the view's lifetime runs, `[ptr, ptr + len)` is address space that its owner keeps
+//!    mapped (with whatever protection, over whatever file): accesses may fault, and may race with
+//!    anyone, but never touch memory of another owner.
 //! 1. No reference to that memory exists that a write through a `ViewMut` could contradict.
 //! 2. For `Via::Guarded` the dispatcher is installed.
 //! 3. For `Via::File` nothing is mapped, `ptr` is never used, and the origin has a file.
 //!
-//! All guarded access of the crate goes through here, so that its soundness is argued once. It holds no policy: what to do with an error
-//! is the caller's matter.
+//! All guarded access of the crate goes through here, so that its soundness is argued once. It
+//! holds no policy: what to do with an error is the caller's matter.
 //!
 //! # Safety
 //!
-//! Unsafe code hands pointers inside the window to the guarded assembly and to system calls, after the bounds were checked.
+//! Unsafe code hands pointers inside the window to the guarded assembly and to system calls, after
+//! the bounds were checked.
 #![allow(unsafe_code, reason = "all guarded access of the crate goes through here")]
 
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::origin::{Origin, Verdict};
+use bifolio_sys::fs;
 use bifolio_sys::guard::{self, Fault, Word};
-use bifolio_sys::{Errno, fs, process};
+use bifolio_sys::mm::IoVec;
+use bifolio_sys::{Errno, process};
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -37,13 +42,15 @@ pub(crate) enum Via {
     File,
 }
 
-/// How often a fault that cannot be explained is tried again: the file may shrink and grow while we look.
+/// How often a fault that cannot be explained is tried again: the file may shrink and grow while we
+/// look.
 const RETRIES_MAX: u32 = 16;
 
 /// A readable window onto bytes that others may change or take away.
 ///
-/// It is `Copy` and as cheap as a slice. No method raises a signal: what a plain access would answer with SIGBUS is an [`Error`] with the
-/// exact range. What is read is what memory held at some moment; two reads may differ, and a long read may mix moments.
+/// It is `Copy` and as cheap as a slice. No method raises a signal: what a plain access would
+/// answer with SIGBUS is an [`Error`] with the exact range. What is read is what memory held at
+/// some moment; two reads may differ, and a long read may mix moments.
 ///
 /// Offsets are in bytes from the start of the view.
 #[derive(Clone, Copy)]
@@ -56,12 +63,14 @@ pub struct View<'a> {
     origin: &'a Origin,
 }
 
-// SAFETY: by invariant 0 the memory stays mapped for the lifetime, whichever thread looks; races live inside assembly and system calls.
+// SAFETY: by invariant 0 the memory stays mapped for the lifetime, whichever thread looks; races
+// live inside assembly and system calls.
 unsafe impl Send for View<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for View<'_> {}
 
-/// A window that can be written too. Writes take `&self`: the memory is shared with others anyway, and no reference to it exists.
+/// A window that can be written too. Writes take `&self`: the memory is shared with others anyway,
+/// and no reference to it exists.
 #[derive(Clone, Copy)]
 pub struct ViewMut<'a> {
     view: View<'a>,
@@ -101,7 +110,11 @@ impl<'a> View<'a> {
     #[inline]
     pub fn slice(&self, range: Range<usize>) -> Result<View<'a>> {
         if range.start > range.end || range.end > self.len {
-            return Err(self.out_of_bounds(Operation::Read, range.start, range.end.saturating_sub(range.start)));
+            return Err(self.out_of_bounds(
+                Operation::Read,
+                range.start,
+                range.end.saturating_sub(range.start),
+            ));
         }
         Ok(View {
             ptr: self.ptr.wrapping_add(range.start),
@@ -111,10 +124,12 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The same bytes, reached by system calls (`process_vm_readv`, or `pread` where that is refused) instead of the guarded assembly: no
-    /// signal handler takes part, so it works with a handler that does not chain and on a thread that blocks SIGBUS.
+    /// The same bytes, reached by system calls (`process_vm_readv`, or `pread` where that is
+    /// refused) instead of the guarded assembly: no signal handler takes part, so it works with
+    /// a handler that does not chain and on a thread that blocks SIGBUS.
     ///
-    /// A call costs about a microsecond; large reads lose little. Atomic operations are not available through it.
+    /// A call costs about a microsecond; large reads lose little. Atomic operations are not
+    /// available through it.
     ///
     /// # References
     ///
@@ -124,20 +139,24 @@ impl<'a> View<'a> {
         View { via, ..self }
     }
 
-    /// Reads from `offset` into `buf`: as many bytes as `buf` has room for and the view has left; 0 at its end.
+    /// Reads from `offset` into `buf`: as many bytes as `buf` has room for and the view has left; 0
+    /// at its end.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::OutOfBounds`] where `offset` lies beyond the end; [`ErrorKind::Truncated`], [`ErrorKind::Media`] and the others where
-    /// a page cannot be had: [`Error::done_bytes`] bytes at the front of `buf` are then read.
+    /// [`ErrorKind::OutOfBounds`] where `offset` lies beyond the end; [`ErrorKind::Truncated`],
+    /// [`ErrorKind::Media`] and the others where a page cannot be had: [`Error::done_bytes`]
+    /// bytes at the front of `buf` are then read.
     #[inline]
     pub fn read_at(&self, buf: &mut [u8], offset: usize) -> Result<usize> {
-        // SAFETY: a `MaybeUninit<u8>` has the layout of a `u8`, and `read_uninit_at` writes nothing but initialised bytes.
+        // SAFETY: a `MaybeUninit<u8>` has the layout of a `u8`, and `read_uninit_at` writes nothing
+        // but initialised bytes.
         let buf = unsafe { &mut *(&raw mut *buf as *mut [MaybeUninit<u8>]) };
         self.read_uninit_at(buf, offset)
     }
 
-    /// As [`read_at`](Self::read_at), into memory that need not be initialised: exactly the returned number of bytes at its front is.
+    /// As [`read_at`](Self::read_at), into memory that need not be initialised: exactly the
+    /// returned number of bytes at its front is.
     ///
     /// # Errors
     ///
@@ -157,7 +176,8 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::OutOfBounds`] where the view has fewer bytes left (nothing is read then), and as [`read_at`](Self::read_at).
+    /// [`ErrorKind::OutOfBounds`] where the view has fewer bytes left (nothing is read then), and
+    /// as [`read_at`](Self::read_at).
     #[inline]
     pub fn read_exact_at(&self, buf: &mut [u8], offset: usize) -> Result<()> {
         let len = buf.len();
@@ -166,8 +186,8 @@ impl<'a> View<'a> {
         unsafe { self.fetch(Operation::Read, buf.as_mut_ptr(), offset, len) }
     }
 
-    /// Reads a value of any plain type at `offset`; aligned values of 1, 2, 4 and 8 bytes in one piece (acquire), others byte by byte in
-    /// no particular order.
+    /// Reads a value of any plain type at `offset`; aligned values of 1, 2, 4 and 8 bytes in one
+    /// piece (acquire), others byte by byte in no particular order.
     ///
     /// # Errors
     ///
@@ -203,7 +223,8 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::OutOfBounds`] where `from` lies beyond the end, and as [`read_at`](Self::read_at).
+    /// [`ErrorKind::OutOfBounds`] where `from` lies beyond the end, and as
+    /// [`read_at`](Self::read_at).
     pub fn find_byte(&self, byte: u8, from: usize) -> Result<Option<usize>> {
         if from > self.len {
             return Err(self.out_of_bounds(Operation::Read, from, 0));
@@ -214,8 +235,9 @@ impl<'a> View<'a> {
         let mut at = from;
         let mut retries = 0;
         loop {
-            // SAFETY: `at <= self.len`, so the rest lies inside the window (invariant 0); the dispatcher stands (invariant 2).
-            match unsafe { guard::find_byte(self.ptr.add(at), byte, self.len - at) } {
+            // SAFETY: `at <= self.len`, so the rest lies inside the window (invariant 0); the
+            // dispatcher stands (invariant 2).
+            match unsafe { guard::find_byte(self.address(at), byte, self.len - at) } {
                 Ok(found) => return Ok(found.map(|index| at + index)),
                 Err(fault) => {
                     at += fault.done;
@@ -225,7 +247,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The offset of the first byte in which the two views differ; `None` where one is the beginning of the other (compare the lengths).
+    /// The offset of the first byte in which the two views differ; `None` where one is the
+    /// beginning of the other (compare the lengths).
     ///
     /// # Errors
     ///
@@ -239,7 +262,8 @@ impl<'a> View<'a> {
         let mut retries = 0;
         loop {
             let (mine, theirs) = (self.ptr.wrapping_add(at), other.ptr.wrapping_add(at));
-            // SAFETY: `at <= len`, which is within both windows (invariant 0); the dispatcher stands (invariant 2).
+            // SAFETY: `at <= len`, which is within both windows (invariant 0); the dispatcher
+            // stands (invariant 2).
             match unsafe { guard::compare(mine, theirs, len - at) } {
                 Ok(found) => return Ok(found.map(|index| at + index)),
                 Err(fault) => {
@@ -256,16 +280,26 @@ impl<'a> View<'a> {
     ///
     /// # Safety
     ///
-    /// `offset + len <= self.len`, and `target` can be written for `len` bytes that no reference covers but the caller's.
+    /// `offset + len <= self.len`, and `target` can be written for `len` bytes that no reference
+    /// covers but the caller's.
     #[inline]
-    unsafe fn fetch(&self, operation: Operation, target: *mut u8, offset: usize, len: usize) -> Result<()> {
+    unsafe fn fetch(
+        &self,
+        operation: Operation,
+        target: *mut u8,
+        offset: usize,
+        len: usize,
+    ) -> Result<()> {
         if self.via == Via::Guarded {
             let source = self.ptr.wrapping_add(offset);
-            // SAFETY: the source is inside the window (invariant 0), the dispatcher stands (invariant 2); the target is the caller's.
+            // SAFETY: the source is inside the window (invariant 0), the dispatcher stands
+            // (invariant 2); the target is the caller's.
             match unsafe { guard::copy(target, source, len) } {
                 Ok(()) => return Ok(()),
                 // SAFETY: the caller's promise.
-                Err(fault) => return unsafe { self.fetch_rest(operation, target, offset, len, fault) },
+                Err(fault) => {
+                    return unsafe { self.fetch_rest(operation, target, offset, len, fault) };
+                }
             }
         }
         // SAFETY: the caller's promise.
@@ -290,7 +324,8 @@ impl<'a> View<'a> {
         loop {
             done += fault.done;
             self.judge(operation, offset, len, offset + done, fault, &mut retries)?;
-            let (target, source) = (target.wrapping_add(done), self.ptr.wrapping_add(offset + done));
+            let (target, source) =
+                (target.wrapping_add(done), self.ptr.wrapping_add(offset + done));
             // SAFETY: `done <= len`, so both stay inside what `fetch` was given.
             match unsafe { guard::copy(target, source, len - done) } {
                 Ok(()) => return Ok(()),
@@ -315,16 +350,15 @@ impl<'a> View<'a> {
             let from_memory = match self.via {
                 // SAFETY: both ranges are inside what `fetch` was given.
                 Via::Syscall => unsafe {
-                    process::read_own_memory(to, self.ptr.wrapping_add(at), len - done)
+                    read_own_memory(to, self.ptr.wrapping_add(at), len - done)
                 },
                 _ => Err(Errno::NOSYS),
             };
-            let answer = match (from_memory, self.origin.fd()) {
+            let answer = match (from_memory, self.origin.mirror()) {
                 // Refused, absent or faulted: the file can still be asked.
                 (Err(_), Some(fd)) => {
-                    let position = self.origin.file_offset + (self.start + at) as u64;
                     // SAFETY: `to` can be written for `len - done` bytes.
-                    unsafe { fs::pread_raw(fd, to, len - done, position) }
+                    unsafe { fs::pread_raw(fd, to, len - done, self.position(at)) }
                 }
                 (answer, _) => answer,
             };
@@ -332,14 +366,7 @@ impl<'a> View<'a> {
                 Ok(0) => return Err(self.short(operation, offset, len, done)),
                 Ok(count) => done += count,
                 Err(Errno::INTR) => {}
-                Err(errno) => {
-                    let kind = match errno {
-                        Errno::FAULT => ErrorKind::NotAccessible,
-                        other => ErrorKind::from_errno(other),
-                    };
-                    let error = self.error(operation, kind, offset, len).with_done(done);
-                    return Err(if errno == Errno::FAULT { error } else { error.with_errno(errno) });
-                }
+                Err(errno) => return Err(self.refused(operation, offset, len, done, errno)),
             }
         }
         Ok(())
@@ -348,12 +375,42 @@ impl<'a> View<'a> {
     /// The file ended before the view did.
     #[cold]
     fn short(&self, operation: Operation, offset: usize, len: usize, done: usize) -> Error {
-        let end = self.origin.file_offset + (self.start + offset + done) as u64;
-        let len_bytes = self.origin.fd().and_then(|fd| fs::file_len(fd).ok()).unwrap_or(end);
+        let end = self.position(offset + done);
+        let len_bytes = self.origin.file_len().unwrap_or(end);
         self.error(operation, ErrorKind::Truncated { len_bytes }, offset, len).with_done(done)
     }
 
-    /// Explains a fault at `at`: returns to try again, or the error of the whole access `[offset, offset + len)`.
+    /// Why a system call did not reach the bytes.
+    #[cold]
+    fn refused(
+        &self,
+        operation: Operation,
+        offset: usize,
+        len: usize,
+        done: usize,
+        errno: Errno,
+    ) -> Error {
+        let is_beyond =
+            self.origin.file_len().is_some_and(|len| len <= self.position(offset + done));
+        match errno {
+            Errno::FAULT if is_beyond => self.short(operation, offset, len, done),
+            Errno::FAULT => {
+                self.error(operation, ErrorKind::NotAccessible, offset, len).with_done(done)
+            }
+            errno => {
+                let kind = ErrorKind::from_errno(errno);
+                self.error(operation, kind, offset, len).with_done(done).with_errno(errno)
+            }
+        }
+    }
+
+    /// Where the byte at `offset` lies in the file.
+    fn position(&self, offset: usize) -> u64 {
+        self.origin.file_offset.saturating_add((self.start + offset) as u64)
+    }
+
+    /// Explains a fault at `at`: returns to try again, or the error of the whole access `[offset,
+    /// offset + len)`.
     #[cold]
     pub(super) fn judge(
         &self,
@@ -393,7 +450,13 @@ impl<'a> View<'a> {
     }
 
     #[cold]
-    pub(super) fn error(&self, operation: Operation, kind: ErrorKind, offset: usize, len: usize) -> Error {
+    pub(super) fn error(
+        &self,
+        operation: Operation,
+        kind: ErrorKind,
+        offset: usize,
+        len: usize,
+    ) -> Error {
         self.origin.error(operation, kind, self.start.saturating_add(offset), len)
     }
 
@@ -445,7 +508,8 @@ impl<'a> View<'a> {
 ///
 /// # Safety
 ///
-/// `source` is aligned for `W` and inside a view's window, the dispatcher stands, and `target` has room for a `W`.
+/// `source` is aligned for `W` and inside a view's window, the dispatcher stands, and `target` has
+/// room for a `W`.
 #[inline]
 unsafe fn load_word<W: Word>(source: *const u8, target: *mut u8) -> bool {
     // SAFETY: the caller's promise.
@@ -508,7 +572,8 @@ impl<'a> ViewMut<'a> {
         Ok(ViewMut { view: self.view.slice(range)?, _writes: PhantomData })
     }
 
-    /// As [`View::by_syscall`], for writing too (`process_vm_writev`, or `pwrite` where that is refused).
+    /// As [`View::by_syscall`], for writing too (`process_vm_writev`, or `pwrite` where that is
+    /// refused).
     pub fn by_syscall(self) -> ViewMut<'a> {
         ViewMut { view: self.view.by_syscall(), _writes: PhantomData }
     }
@@ -517,8 +582,9 @@ impl<'a> ViewMut<'a> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::OutOfBounds`] where `offset` lies beyond the end; [`ErrorKind::Truncated`], [`ErrorKind::NoSpace`] and the others
-    /// where a page cannot be had: the first [`Error::done_bytes`] bytes of `buf` are then written.
+    /// [`ErrorKind::OutOfBounds`] where `offset` lies beyond the end; [`ErrorKind::Truncated`],
+    /// [`ErrorKind::NoSpace`] and the others where a page cannot be had: the first
+    /// [`Error::done_bytes`] bytes of `buf` are then written.
     #[inline]
     pub fn write_at(&self, buf: &[u8], offset: usize) -> Result<usize> {
         if offset > self.len {
@@ -533,7 +599,8 @@ impl<'a> ViewMut<'a> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::OutOfBounds`] where the window has less room (nothing is written then), and as [`write_at`](Self::write_at).
+    /// [`ErrorKind::OutOfBounds`] where the window has less room (nothing is written then), and as
+    /// [`write_at`](Self::write_at).
     #[inline]
     pub fn write_all_at(&self, buf: &[u8], offset: usize) -> Result<()> {
         self.check(Operation::Write, offset, buf.len())?;
@@ -544,7 +611,8 @@ impl<'a> ViewMut<'a> {
         loop {
             let target = self.ptr.wrapping_add(offset + done);
             let rest = &buf[done..];
-            // SAFETY: the range was checked (invariants 0 to 2), and `buf` is a slice of the caller's.
+            // SAFETY: the range was checked (invariants 0 to 2), and `buf` is a slice of the
+            // caller's.
             match unsafe { guard::copy(target, rest.as_ptr(), rest.len()) } {
                 Ok(()) => return Ok(()),
                 Err(fault) => {
@@ -560,7 +628,8 @@ impl<'a> ViewMut<'a> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::OutOfBounds`] where `range` reaches beyond the window, and as [`write_at`](Self::write_at).
+    /// [`ErrorKind::OutOfBounds`] where `range` reaches beyond the window, and as
+    /// [`write_at`](Self::write_at).
     pub fn fill(&self, range: Range<usize>, byte: u8) -> Result<()> {
         let len = range.end.saturating_sub(range.start);
         self.check(Operation::Write, range.start, len)?;
@@ -574,7 +643,7 @@ impl<'a> ViewMut<'a> {
         loop {
             let at = range.start + done;
             // SAFETY: the range was checked (invariants 0 to 2).
-            match unsafe { guard::fill(self.ptr.add(at), byte, len - done) } {
+            match unsafe { guard::fill(self.address(at), byte, len - done) } {
                 Ok(()) => return Ok(()),
                 Err(fault) => {
                     done += fault.done;
@@ -585,14 +654,18 @@ impl<'a> ViewMut<'a> {
         }
     }
 
-    /// Writes a value of any plain type at `offset`; aligned values of 1, 2, 4 and 8 bytes in one piece (release), others byte by byte in
-    /// no particular order.
+    /// Writes a value of any plain type at `offset`; aligned values of 1, 2, 4 and 8 bytes in one
+    /// piece (release), others byte by byte in no particular order.
     ///
     /// # Errors
     ///
     /// As [`write_all_at`](Self::write_all_at).
     #[inline]
-    pub fn store<T: IntoBytes + zerocopy::Immutable>(&self, value: &T, offset: usize) -> Result<()> {
+    pub fn store<T: IntoBytes + zerocopy::Immutable>(
+        &self,
+        value: &T,
+        offset: usize,
+    ) -> Result<()> {
         let bytes = value.as_bytes();
         self.check(Operation::Write, offset, bytes.len())?;
         let target = self.ptr.wrapping_add(offset);
@@ -601,7 +674,9 @@ impl<'a> ViewMut<'a> {
             // SAFETY: the range was checked.
             [a] if is_word => unsafe { u8::store(target, a) }.is_ok(),
             // SAFETY: as above, and the target is aligned.
-            [a, b] if is_word => unsafe { u16::store(target.cast(), u16::from_ne_bytes([a, b])) }.is_ok(),
+            [a, b] if is_word => {
+                unsafe { u16::store(target.cast(), u16::from_ne_bytes([a, b])) }.is_ok()
+            }
             [a, b, c, d] if is_word => {
                 // SAFETY: as above.
                 unsafe { u32::store(target.cast(), u32::from_ne_bytes([a, b, c, d])) }.is_ok()
@@ -623,39 +698,54 @@ impl<'a> ViewMut<'a> {
             let to_memory = match self.via {
                 // SAFETY: the caller checked the range; no reference covers it (invariant 1).
                 Via::Syscall => unsafe {
-                    process::write_own_memory(self.ptr.wrapping_add(at), rest.as_ptr(), rest.len())
+                    write_own_memory(self.ptr.wrapping_add(at), rest.as_ptr(), rest.len())
                 },
                 _ => Err(Errno::NOSYS),
             };
-            let answer = match (to_memory, self.origin.fd()) {
-                (Err(errno), Some(fd)) if errno != Errno::FAULT => {
-                    let position = self.origin.file_offset + (self.start + at) as u64;
-                    fs::pwrite(fd, rest, position)
-                }
+            let answer = match (to_memory, self.origin.mirror()) {
+                // Refused or absent: the file can still be written, but never beyond its end, which
+                // a mapping does not move either.
+                (Err(errno), Some(fd)) if errno != Errno::FAULT => match self.origin.file_len() {
+                    Some(len) if len >= self.position(at + rest.len()) => {
+                        fs::pwrite(fd, rest, self.position(at))
+                    }
+                    _ => Ok(0),
+                },
                 (answer, _) => answer,
             };
             match answer {
                 Ok(0) => return Err(self.short(Operation::Write, offset, buf.len(), done)),
                 Ok(count) => done += count,
                 Err(Errno::INTR) => {}
-                Err(Errno::FAULT) => return Err(self.short_or_closed(offset, buf.len(), done)),
                 Err(errno) => {
-                    let kind = ErrorKind::from_errno(errno);
-                    let error = self.error(Operation::Write, kind, offset, buf.len());
-                    return Err(error.with_done(done).with_errno(errno));
+                    return Err(self.refused(Operation::Write, offset, buf.len(), done, errno));
                 }
             }
         }
         Ok(())
     }
+}
 
-    /// Why the kernel could not write where the window is mapped.
-    #[cold]
-    fn short_or_closed(&self, offset: usize, len: usize, done: usize) -> Error {
-        let end = self.origin.file_offset + (self.start + offset + done) as u64;
-        match self.origin.fd().map(fs::file_len) {
-            Some(Ok(len_bytes)) if len_bytes <= end => self.short(Operation::Write, offset, len, done),
-            _ => self.error(Operation::Write, ErrorKind::NotAccessible, offset, len).with_done(done),
-        }
-    }
+/// Copies memory of this process by system call: as many bytes as can be had.
+///
+/// # Safety
+///
+/// `target` can be written for `len` bytes.
+unsafe fn read_own_memory(target: *mut u8, source: *mut u8, len: usize) -> Result<usize, Errno> {
+    let local = IoVec { base: target.cast(), len };
+    let remote = IoVec { base: source.cast(), len };
+    // SAFETY: the caller's promise.
+    unsafe { process::process_vm_readv(process::getpid(), &[local], &[remote]) }
+}
+
+/// Copies to memory of this process by system call: as many bytes as can be had.
+///
+/// # Safety
+///
+/// `source` can be read for `len` bytes, and no reference covers the target.
+unsafe fn write_own_memory(target: *mut u8, source: *const u8, len: usize) -> Result<usize, Errno> {
+    let local = IoVec { base: source.cast_mut().cast(), len };
+    let remote = IoVec { base: target.cast(), len };
+    // SAFETY: the caller's promise.
+    unsafe { process::process_vm_writev(process::getpid(), &[local], &[remote]) }
 }

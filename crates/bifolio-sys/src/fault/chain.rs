@@ -2,7 +2,8 @@
 //!
 //! # Safety
 //!
-//! Calls a foreign handler with the arguments the kernel gave to ours. Everything here is async-signal-safe (signal-safety(7)).
+//! Calls a foreign handler with the arguments the kernel gave to ours. Everything here is
+//! async-signal-safe (signal-safety(7)).
 #![allow(unsafe_code, reason = "dispositions are read, set and called through the C interface")]
 
 use super::Signal;
@@ -15,7 +16,8 @@ use core::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 type InfoHandler = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 type PlainHandler = unsafe extern "C" fn(c_int);
 
-/// A disposition that a handler may read while another thread still writes it: each field is a word of its own.
+/// A disposition that a handler may read while another thread still writes it: each field is a word
+/// of its own.
 pub(super) struct Previous {
     handler: AtomicUsize,
     flags: AtomicI32,
@@ -59,7 +61,8 @@ impl Previous {
         let code = unsafe { (*info).si_code };
         let is_sent = code <= 0;
         match handler {
-            // A fault cannot be ignored: the kernel ends the process then, as for the default (signal(7)).
+            // A fault cannot be ignored: the kernel ends the process then, as for the default
+            // (signal(7)).
             libc::SIG_IGN if is_sent => {}
             libc::SIG_DFL | libc::SIG_IGN => {
                 // SAFETY: the caller's promise.
@@ -68,12 +71,14 @@ impl Previous {
             _ => {
                 block(signal, self.mask.load(Ordering::SeqCst), flags);
                 if flags & libc::SA_SIGINFO != 0 {
-                    // SAFETY: a disposition with SA_SIGINFO holds a function of this type (sigaction(2)).
+                    // SAFETY: a disposition with SA_SIGINFO holds a function of this type
+                    // (sigaction(2)).
                     let function = unsafe { transmute::<usize, InfoHandler>(handler) };
                     // SAFETY: called as the kernel would have called it.
                     unsafe { function(signal.number(), info, context) };
                 } else {
-                    // SAFETY: a disposition without SA_SIGINFO holds a function of this type (sigaction(2)).
+                    // SAFETY: a disposition without SA_SIGINFO holds a function of this type
+                    // (sigaction(2)).
                     let function = unsafe { transmute::<usize, PlainHandler>(handler) };
                     // SAFETY: called as the kernel would have called it.
                     unsafe { function(signal.number()) };
@@ -114,7 +119,8 @@ pub(super) fn action(handler: usize, flags: c_int) -> libc::sigaction {
     action
 }
 
-/// Whether the calling thread blocks `signal`: then a fault ends the process, whatever handler stands.
+/// Whether the calling thread blocks `signal`: then a fault ends the process, whatever handler
+/// stands.
 pub(super) fn thread_blocks(signal: Signal) -> bool {
     let mut mask = MaybeUninit::uninit();
     // SAFETY: a null new mask only asks; the answer is written to `mask`.
@@ -125,7 +131,8 @@ pub(super) fn thread_blocks(signal: Signal) -> bool {
     mask_word(unsafe { mask.assume_init_ref() }) & signal.bit() != 0
 }
 
-/// Lets the default action end the process: a fault is taken again on return, a signal that was sent is sent again.
+/// Lets the default action end the process: a fault is taken again on return, a signal that was
+/// sent is sent again.
 ///
 /// # Safety
 ///
@@ -147,20 +154,23 @@ unsafe fn die(signal: Signal, info: *mut libc::siginfo_t, is_sent: bool) {
     }
 }
 
-/// Blocks what the kernel would have blocked for a handler with `mask` and `flags`; returning from the signal restores the old mask.
+/// Blocks what the kernel would have blocked for a handler with `mask` and `flags`; returning from
+/// the signal restores the old mask.
 fn block(signal: Signal, mask: u64, flags: c_int) {
     let own = if flags & libc::SA_NODEFER == 0 { signal.bit() } else { 0 };
     // SAFETY: all-zero is the empty set.
     let mut set: libc::sigset_t = unsafe { zeroed() };
     let words = (&raw mut set).cast::<u64>();
-    // SAFETY: the first 64 bits of the set are the signals 1 to 64 (the kernel's own form), and `set` is at least that large.
+    // SAFETY: the first 64 bits of the set are the signals 1 to 64 (the kernel's own form), and
+    // `set` is at least that large.
     unsafe { words.write(mask | own) };
     // SAFETY: `set` lives in this frame; null discards the old mask.
     unsafe { libc::sigprocmask(libc::SIG_BLOCK, &set, null_mut()) };
 }
 
 fn mask_word(set: &libc::sigset_t) -> u64 {
-    // SAFETY: the first 64 bits of the set are the signals 1 to 64, and the set is at least that large.
+    // SAFETY: the first 64 bits of the set are the signals 1 to 64, and the set is at least that
+    // large.
     unsafe { (&raw const *set).cast::<u64>().read() }
 }
 

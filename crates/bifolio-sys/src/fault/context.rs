@@ -2,7 +2,8 @@
 //!
 //! # Safety
 //!
-//! Reads and writes the `ucontext_t` that the kernel hands to a signal handler; it is valid while that handler runs.
+//! Reads and writes the `ucontext_t` that the kernel hands to a signal handler; it is valid while
+//! that handler runs.
 #![allow(unsafe_code, reason = "the kernel hands the machine context over as a raw pointer")]
 
 use core::ffi::c_void;
@@ -18,7 +19,8 @@ impl Context {
         unsafe { (*self.0).uc_mcontext.gregs[libc::REG_RIP as usize] as usize }
     }
 
-    /// Whether the access that faulted was a write, where the CPU says so: bit 1 of the page-fault error code (Intel SDM 3A, 4.7).
+    /// Whether the access that faulted was a write, where the CPU says so: bit 1 of the page-fault
+    /// error code (Intel SDM 3A, 4.7).
     pub(super) fn is_write(&self) -> Option<bool> {
         // SAFETY: as in `pc`.
         let error_code = unsafe { (*self.0).uc_mcontext.gregs[libc::REG_ERR as usize] };
@@ -42,7 +44,8 @@ impl Context {
         unsafe { (*self.0).uc_mcontext.pc as usize }
     }
 
-    /// Whether the access that faulted was a write: the kernel says so only in an extension record of the context, which is not read here.
+    /// Whether the access that faulted was a write: the kernel says so only in an extension record
+    /// of the context, which is not read here.
     pub(super) fn is_write(&self) -> Option<bool> {
         None
     }
@@ -64,7 +67,8 @@ impl Context {
     ///
     /// # Safety
     ///
-    /// `context` is the pointer that the kernel gave to a handler with `SA_SIGINFO` that is still running, and no other `Context` of it exists.
+    /// `context` is the pointer that the kernel gave to a handler with `SA_SIGINFO` that is still
+    /// running, and no other `Context` of it exists.
     pub(super) unsafe fn from_handler(context: *mut c_void) -> Self {
         Context(context.cast())
     }

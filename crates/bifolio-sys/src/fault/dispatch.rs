@@ -42,7 +42,8 @@ const BUS_MCEERR_AO: i32 = 5;
 /// ```
 #[inline]
 pub fn install() -> Result<(), Errno> {
-    // Acquire pairs with the release in `install_once`: a fault after this load finds the handler in place.
+    // Acquire pairs with the release in `install_once`: a fault after this load finds the handler
+    // in place.
     if STATE.load(Ordering::Acquire) == INSTALLED { Ok(()) } else { install_once() }
 }
 
@@ -67,8 +68,8 @@ fn install_once() -> Result<(), Errno> {
     result.map(|_| ())
 }
 
-/// Replaces the disposition of one signal and keeps the old one. It is kept before it is replaced, since a fault may come at once, and
-/// again if another thread changed it in between.
+/// Replaces the disposition of one signal and keeps the old one. It is kept before it is replaced,
+/// since a fault may come at once, and again if another thread changed it in between.
 fn take_over(signal: Signal) -> Result<libc::sigaction, Errno> {
     let before = chain::current(signal)?;
     previous(signal).keep(&before);
@@ -109,14 +110,16 @@ unsafe extern "C" fn on_signal(number: c_int, info: *mut libc::siginfo_t, contex
     unsafe { *libc::__errno_location() = errno };
 }
 
-/// Handles a fault that belongs to a guarded access or to a registered range; `false` means that it is somebody else's.
+/// Handles a fault that belongs to a guarded access or to a registered range; `false` means that it
+/// is somebody else's.
 ///
-/// For programs that keep their own handler in front; see the [module's documentation](super). Async-signal-safe.
+/// For programs that keep their own handler in front; see the [module's documentation](super).
+/// Async-signal-safe.
 ///
 /// # Safety
 ///
-/// `signal`, `info` (a `siginfo_t`) and `context` (a `ucontext_t`) are the arguments that the kernel gave to a handler with `SA_SIGINFO`
-/// which is still running.
+/// `signal`, `info` (a `siginfo_t`) and `context` (a `ucontext_t`) are the arguments that the
+/// kernel gave to a handler with `SA_SIGINFO` which is still running.
 pub unsafe fn handle(signal: c_int, info: *mut c_void, context: *mut c_void) -> bool {
     let Some(signal) = Signal::from_number(signal) else { return false };
     let info = info.cast::<libc::siginfo_t>();
@@ -144,7 +147,8 @@ pub unsafe fn handle(signal: c_int, info: *mut c_void, context: *mut c_void) -> 
 
 /// An address range whose faults go to a resolver; dropping it takes the range out again.
 ///
-/// The drop waits until resolvers that are at work on the range have returned: it must not happen inside one.
+/// The drop waits until resolvers that are at work on the range have returned: it must not happen
+/// inside one.
 #[must_use = "dropping it unregisters the range"]
 pub struct Registration {
     slot: &'static Slot,
@@ -163,7 +167,8 @@ impl Drop for Registration {
     }
 }
 
-/// Sends the faults in `range` (addresses in bytes) to `resolver` before anything else sees them, guarded access included.
+/// Sends the faults in `range` (addresses in bytes) to `resolver` before anything else sees them,
+/// guarded access included.
 ///
 /// The look-up is lock-free and linear in the number of registered ranges.
 ///
@@ -173,8 +178,9 @@ impl Drop for Registration {
 ///
 /// # Safety
 ///
-/// `resolver` may be called at any time from now until the registration is dropped, by any thread, inside a signal handler, with `data`:
-/// it must do only what is async-signal-safe (signal-safety(7)), and must return [`Resolution::Retry`] only if the access can succeed now;
+/// `resolver` may be called at any time from now until the registration is dropped, by any thread,
+/// inside a signal handler, with `data`: it must do only what is async-signal-safe
+/// (signal-safety(7)), and must return [`Resolution::Retry`] only if the access can succeed now;
 /// what it does to the memory must be sound for everyone who uses that memory.
 pub unsafe fn register(
     range: Range<usize>,

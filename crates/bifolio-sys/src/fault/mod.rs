@@ -2,24 +2,29 @@
 //!
 //! A fault belongs to one of three, asked in this order:
 //!
-//! 1. **A registered address range** ([`register`]): its resolver repairs the memory, and the instruction is tried again. It comes first
-//!    because memory that can be had should be had, by guarded access too.
-//! 2. **A guarded access** ([`crate::guard`]): the interrupted instruction lies in a registered range of the assembly. It is resumed at
-//!    that range's exit and returns the fault as a value.
-//! 3. **Whatever handler stood before** ([`install`] keeps it): Rust's report of a stack overflow, a debugger's, Go's or the JVM's, or
-//!    the default action. It is called as the kernel would have called it, with the same arguments and the same signal mask.
+//! 1. **A registered address range** ([`register`]): its resolver repairs the memory, and the
+//!    instruction is tried again. It comes first because memory that can be had should be had, by
+//!    guarded access too.
+//! 2. **A guarded access** ([`crate::guard`]): the interrupted instruction lies in a registered
+//!    range of the assembly. It is resumed at that range's exit and returns the fault as a value.
+//! 3. **Whatever handler stood before** ([`install`] keeps it): Rust's report of a stack overflow,
+//!    a debugger's, Go's or the JVM's, or the default action. It is called as the kernel would have
+//!    called it, with the same arguments and the same signal mask.
 //!
-//! A signal that was *sent* (kill(2), sigqueue(3)) or that announces a memory failure elsewhere (`BUS_MCEERR_AO`) is never taken for a
-//! fault, wherever the thread stood: it goes straight to the third.
+//! A signal that was *sent* (kill(2), sigqueue(3)) or that announces a memory failure elsewhere
+//! (`BUS_MCEERR_AO`) is never taken for a fault, wherever the thread stood: it goes straight to the
+//! third.
 //!
-//! The handler is async-signal-safe: it takes no lock, allocates nothing and keeps `errno`. It runs on the alternate stack where the thread
-//! has one, with `SA_NODEFER`: a resolver may itself use guarded access.
+//! The handler is async-signal-safe: it takes no lock, allocates nothing and keeps `errno`. It runs
+//! on the alternate stack where the thread has one, with `SA_NODEFER`: a resolver may itself use
+//! guarded access.
 //!
 //! # Chaining by hand
 //!
-//! A program that installs its own handler *after* this one should call what [`sigaction`] returned as the old action, as every handler
-//! should. One that cannot (or that installs its own first and wants to stay in front) calls [`handle`] from its handler and goes on only
-//! if that returns `false`:
+//! A program that installs its own handler *after* this one should call what [`sigaction`] returned
+//! as the old action, as every handler should. One that cannot (or that installs its own first and
+//! wants to stay in front) calls [`handle`] from its handler and goes on only if that returns
+//! `false`:
 //!
 //! ```no_run
 //! # use core::ffi::{c_int, c_void};
@@ -34,15 +39,17 @@
 //!
 //! # Limits
 //!
-//! A fault on a thread that *blocks* the signal ends the process (the kernel does it, signal(7)), and so does one after a later handler
-//! that does not chain. [`status`] sees both where they can be seen, [`probe`] proves it with a child process, and access by system call
+//! A fault on a thread that *blocks* the signal ends the process (the kernel does it, signal(7)),
+//! and so does one after a later handler that does not chain. [`status`] sees both where they can
+//! be seen, [`probe`] proves it with a child process, and access by system call
 //! (`process_vm_readv`) needs neither.
 //!
 //! [`sigaction`]: https://man7.org/linux/man-pages/man2/sigaction.2.html
 //!
 //! # Safety
 //!
-//! The handler reads what the kernel passed to it, and calls resolvers under the promise of [`register`].
+//! The handler reads what the kernel passed to it, and calls resolvers under the promise of
+//! [`register`].
 #![allow(unsafe_code, reason = "signal handlers speak in raw pointers")]
 
 #[cfg(not(loom))]
@@ -63,7 +70,8 @@ pub use probe::{Probe, probe};
 /// The signals that stand for a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signal {
-    /// The mapping has no page there: beyond the end of the file, an input/output error, no space, a broken memory module.
+    /// The mapping has no page there: beyond the end of the file, an input/output error, no space,
+    /// a broken memory module.
     Bus,
     /// There is no mapping there, or it does not permit the access.
     Segv,
@@ -104,7 +112,8 @@ pub struct Info {
     pub addr: usize,
     /// The signal.
     pub signal: Signal,
-    /// The kernel's reason (`si_code`): `BUS_ADRERR`, `SEGV_MAPERR`, `SEGV_ACCERR`, ... (sigaction(2)).
+    /// The kernel's reason (`si_code`): `BUS_ADRERR`, `SEGV_MAPERR`, `SEGV_ACCERR`, ...
+    /// (sigaction(2)).
     pub si_code: i32,
     /// Whether the access was a write, where the CPU says so (x86-64).
     pub is_write: Option<bool>,
@@ -117,10 +126,11 @@ pub struct Info {
 pub enum Resolution {
     /// The memory is accessible now: the instruction is tried again.
     Retry,
-    /// Not this resolver's matter: the next range that holds the address is asked, then the handler that stood before.
+    /// Not this resolver's matter: the next range that holds the address is asked, then the handler
+    /// that stood before.
     Decline,
 }
 
-/// Called for a fault in a registered range, inside the signal handler: it may do only what is async-signal-safe (signal-safety(7)).
-/// The second argument is the `data` of the registration.
+/// Called for a fault in a registered range, inside the signal handler: it may do only what is
+/// async-signal-safe (signal-safety(7)). The second argument is the `data` of the registration.
 pub type Resolver = unsafe fn(&Info, usize) -> Resolution;

@@ -1,11 +1,13 @@
 //! Proof that a fault survives: a child process takes one.
 //!
-//! A later handler that does not chain cannot be seen from its address, and trying it out would end the process. So a child that shares
-//! nothing (clone(2) without flags) makes one guarded access that must fault, and tells by its exit whether it lived.
+//! A later handler that does not chain cannot be seen from its address, and trying it out would end
+//! the process. So a child that shares nothing (clone(2) without flags) makes one guarded access
+//! that must fault, and tells by its exit whether it lived.
 //!
 //! # Safety
 //!
-//! Between clone and exit the child does only what is async-signal-safe: system calls and one guarded load.
+//! Between clone and exit the child does only what is async-signal-safe: system calls and one
+//! guarded load.
 #![allow(unsafe_code, reason = "a child process by clone(2), and memory mapped only to fault")]
 
 use super::Signal;
@@ -20,7 +22,8 @@ use rustix::mm::{MapFlags, ProtFlags};
 pub enum Probe {
     /// The fault came back as a value: guarded access works.
     Survives,
-    /// The child was ended by the fault, or by the handler that took it: guarded access would end this process too.
+    /// The child was ended by the fault, or by the handler that took it: guarded access would end
+    /// this process too.
     Dies,
     /// It could not be tried, or the child did not end within two seconds.
     Unknown(Errno),
@@ -32,10 +35,11 @@ const NO_MEMORY: c_int = 2;
 /// How long a child may take, in milliseconds.
 const WAIT_MS_MAX: u32 = 2000;
 
-/// Takes one fault of the kind `signal` in a child process, with the handlers and the signal mask that the caller has now.
+/// Takes one fault of the kind `signal` in a child process, with the handlers and the signal mask
+/// that the caller has now.
 ///
-/// It costs a clone of the process's page tables. The child raises no SIGCHLD and dumps no core; a foreign handler that takes the fault runs
-/// in it, with copies of everything.
+/// It costs a clone of the process's page tables. The child raises no SIGCHLD and dumps no core; a
+/// foreign handler that takes the fault runs in it, with copies of everything.
 ///
 /// # Examples
 ///
@@ -51,7 +55,8 @@ const WAIT_MS_MAX: u32 = 2000;
 ///
 /// clone(2), waitpid(2) (`__WALL`), getrlimit(2).
 pub fn probe(signal: Signal) -> Probe {
-    // SAFETY: without flags clone(2) is fork(2): the child gets copies of everything, and no signal is sent at its end.
+    // SAFETY: without flags clone(2) is fork(2): the child gets copies of everything, and no signal
+    // is sent at its end.
     let child = unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) };
     match child {
         0 => run_child(signal),
@@ -65,7 +70,8 @@ fn run_child(signal: Signal) -> ! {
     // SAFETY: the limit lives in this frame (setrlimit(2)).
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &no_core) };
     let code = match map_to_fault(signal) {
-        // SAFETY: the page was mapped above and belongs to nobody else; that it faults is the purpose.
+        // SAFETY: the page was mapped above and belongs to nobody else; that it faults is the
+        // purpose.
         Ok(page) => match unsafe { <u8 as guard::Word>::load(page) } {
             Err(fault) if fault.code.signal() == signal.number() => SURVIVED,
             _ => WRONG,

@@ -1,13 +1,18 @@
-//! Address ranges whose faults somebody else resolves: a table that a signal handler may read at any instruction.
+//! Address ranges whose faults somebody else resolves: a table that a signal handler may read at
+//! any instruction.
 //!
 //! # Invariants
 //!
-//! 0. A slot's `start`, `end`, `resolver` and `data` change only while its `state` is `CLAIMED`, and only by the thread that claimed it.
-//! 1. A reader uses those fields only between raising `users` and lowering it, and only after it has seen `LIVE` in between.
-//! 2. A slot leaves `RETIRING` only once its `users` is zero: a resolver that runs keeps its registration, and what `data` points to, alive.
+//! 0. A slot's `start`, `end`, `resolver` and `data` change only while its `state` is `CLAIMED`,
+//!    and only by the thread that claimed it.
+//! 1. A reader uses those fields only between raising `users` and lowering it, and only after it
+//!    has seen `LIVE` in between.
+//! 2. A slot leaves `RETIRING` only once its `users` is zero: a resolver that runs keeps its
+//!    registration, and what `data` points to, alive.
 //! 3. Slabs are never freed, so a reader may follow `next` at any time.
 //!
-//! It does not order overlapping ranges: the first slot that holds the address is asked first, the next one if that declines.
+//! It does not order overlapping ranges: the first slot that holds the address is asked first, the
+//! next one if that declines.
 //!
 //! # Safety
 //!
@@ -63,11 +68,13 @@ impl Slot {
     }
 
     fn retire(&self) {
-        // Relaxed: the fence orders it before the look at `users`, and a reader's fence orders its count before its look at `state`
-        // (the store-buffer pattern: at least one of the two sees the other).
+        // Relaxed: the fence orders it before the look at `users`, and a reader's fence orders its
+        // count before its look at `state` (the store-buffer pattern: at least one of the
+        // two sees the other).
         self.state.store(RETIRING, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        // Acquire pairs with the release in `ask` that lowers the count: the resolver's work is over.
+        // Acquire pairs with the release in `ask` that lowers the count: the resolver's work is
+        // over.
         while self.users.load(Ordering::Acquire) != 0 {
             yield_now();
         }
@@ -76,7 +83,8 @@ impl Slot {
     }
 
     fn holds(&self, addr: usize) -> bool {
-        // Relaxed: the caller has seen LIVE with acquire, which published both; a slot that was recycled since is looked at again.
+        // Relaxed: the caller has seen LIVE with acquire, which published both; a slot that was
+        // recycled since is looked at again.
         self.start.load(Ordering::Relaxed) <= addr && addr < self.end.load(Ordering::Relaxed)
     }
 
@@ -85,17 +93,21 @@ impl Slot {
         if self.state.load(Ordering::Acquire) != LIVE || !self.holds(info.addr) {
             return Resolution::Decline;
         }
-        // Relaxed: the fence orders it before the second look at `state`; pairs with the fence in `retire`.
+        // Relaxed: the fence orders it before the second look at `state`; pairs with the fence in
+        // `retire`.
         self.users.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        // The slot may have been retired and given away since: everything is looked at again. Acquire pairs with the release in `claim`.
+        // The slot may have been retired and given away since: everything is looked at again.
+        // Acquire pairs with the release in `claim`.
         let answer = if self.state.load(Ordering::Acquire) == LIVE && self.holds(info.addr) {
-            // Relaxed: published by the release in `claim`, and kept by invariant 2 while `users` is raised.
+            // Relaxed: published by the release in `claim`, and kept by invariant 2 while `users`
+            // is raised.
             let resolver = self.resolver.load(Ordering::Relaxed);
             let data = self.data.load(Ordering::Relaxed); // relaxed: as above
             // SAFETY: by invariant 0 the word was stored from a `Resolver`.
             let resolver = unsafe { core::mem::transmute::<usize, Resolver>(resolver) };
-            // SAFETY: `register` demanded a resolver that may be called in a handler for its range; invariant 2 keeps `data` alive.
+            // SAFETY: `register` demanded a resolver that may be called in a handler for its range;
+            // invariant 2 keeps `data` alive.
             unsafe { resolver(info, data) }
         } else {
             Resolution::Decline
@@ -154,7 +166,8 @@ impl Table {
         slot.retire();
     }
 
-    /// Asks the resolvers whose range holds the address, until one resolves the fault. Async-signal-safe.
+    /// Asks the resolvers whose range holds the address, until one resolves the fault.
+    /// Async-signal-safe.
     pub(super) fn resolve(&self, info: &Info) -> Resolution {
         let mut slab = Some(&self.first);
         while let Some(here) = slab {
@@ -179,7 +192,8 @@ impl Slab {
     /// Links a new slab behind this one, or finds the one that another thread linked first.
     fn extend(&self) -> Result<&Slab, Errno> {
         let fresh = new_slab()?;
-        // Release pairs with the acquire in `next`; acquire, on failure, with the release of the thread that was first.
+        // Release pairs with the acquire in `next`; acquire, on failure, with the release of the
+        // thread that was first.
         let linked = self.next.compare_exchange(
             null_mut(),
             fresh.as_ptr(),
@@ -215,7 +229,8 @@ fn new_slab() -> Result<NonNull<Slab>, Errno> {
 /// `slab` came from `new_slab` and nobody else knows it.
 #[cfg(not(loom))]
 unsafe fn free_slab(slab: NonNull<Slab>) {
-    // SAFETY: the caller's promise. Unmapping one's own mapping fails only for want of memory; then it stays.
+    // SAFETY: the caller's promise. Unmapping one's own mapping fails only for want of memory; then
+    // it stays.
     let _ = unsafe { rustix::mm::munmap(slab.as_ptr().cast(), size_of::<Slab>()) };
 }
 

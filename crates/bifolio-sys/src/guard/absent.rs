@@ -1,4 +1,5 @@
-//! The place of the assembly on a CPU that it was not written for, and under Miri: every function fails and touches nothing.
+//! The place of the assembly on a CPU that it was not written for, and under Miri: every function
+//! fails and touches nothing.
 #![allow(unsafe_code, reason = "the functions are unsafe as those are whose place they take")]
 
 use super::FaultCode;

@@ -1,6 +1,7 @@
 //! The assembly: its inclusion, the names of its functions, and its table of instructions.
 //!
-//! The table is read only, and its text and entries are laid down by the assembler in one section each:
+//! The table is read only, and its text and entries are laid down by the assembler in one section
+//! each:
 //!
 //! 1. `TABLE..TABLE_END` is a whole number of [`Entry`]s, at an alignment of 4.
 #![allow(dead_code, reason = "the dispatcher is the caller of `resume_at`")]
@@ -86,11 +87,13 @@ macro_rules! word_functions {
 
 word_functions!(u8: "8", u16: "16", u32: "32", u64: "64");
 
-/// Where a thread that faulted at `pc` goes on, if `pc` is in a guarded range: the caller sets the program counter to it and puts
-/// [`FaultCode::pack`](super::FaultCode::pack) into the second return register.
+/// Where a thread that faulted at `pc` goes on, if `pc` is in a guarded range: the caller sets the
+/// program counter to it and puts [`FaultCode::pack`](super::FaultCode::pack) into the second
+/// return register.
 ///
-/// Async-signal-safe: it reads constants and its argument. It says nothing of *why* the thread is there: a signal sent by `kill`
-/// (`si_code` not positive) can arrive at any instruction, and is no fault.
+/// Async-signal-safe: it reads constants and its argument. It says nothing of *why* the thread is
+/// there: a signal sent by `kill` (`si_code` not positive) can arrive at any instruction, and is no
+/// fault.
 pub(crate) fn resume_at(pc: usize) -> Option<usize> {
     if pc < (&raw const TEXT_START).addr() || pc >= (&raw const TEXT_END).addr() {
         return None;

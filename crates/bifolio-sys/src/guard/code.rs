@@ -32,8 +32,9 @@ pub struct FaultCode(NonZeroU32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// SIGBUS, `BUS_ADRERR`: mapped, but nothing is behind it: beyond the end of the file (since its truncation), not readable from
-    /// the medium, no space left on it, or no huge page free.
+    /// SIGBUS, `BUS_ADRERR`: mapped, but nothing is behind it: beyond the end of the file (since
+    /// its truncation), not readable from the medium, no space left on it, or no huge page
+    /// free.
     Unbacked,
     /// SIGSEGV, `SEGV_MAPERR`: no mapping at this address.
     NotMapped,
@@ -86,7 +87,8 @@ impl FaultCode {
     /// What it means.
     #[must_use]
     pub const fn cause(self) -> Cause {
-        // The `si_code`s are the kernel's, <asm-generic/siginfo.h>; libc has no names for some of them.
+        // The `si_code`s are the kernel's, <asm-generic/siginfo.h>; libc has no names for some of
+        // them.
         match (self.signal(), self.si_code()) {
             (libc::SIGSEGV, 1) => Cause::NotMapped,
             (libc::SIGSEGV, 2) => Cause::NoPermission,

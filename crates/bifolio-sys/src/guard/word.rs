@@ -7,20 +7,24 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// An integer that the CPU loads, stores and changes atomically: `u8`, `u16`, `u32` or `u64`. Sealed.
+/// An integer that the CPU loads, stores and changes atomically: `u8`, `u16`, `u32` or `u64`.
+/// Sealed.
 ///
-/// A load is an acquire and a store a release; the rest is sequentially consistent, as of `core::sync::atomic`, and pairs with any
-/// atomic access of that size, by whatever language or process.
+/// A load is an acquire and a store a release; the rest is sequentially consistent, as of
+/// `core::sync::atomic`, and pairs with any atomic access of that size, by whatever language or
+/// process.
 ///
 /// # Errors
 ///
-/// Every method returns [`Fault`] if the word can not be accessed; then nothing was changed. A pointer that is not a multiple of
-/// the word's size makes the access not atomic, or a fault ([`Cause::Misaligned`](super::Cause::Misaligned)).
+/// Every method returns [`Fault`] if the word can not be accessed; then nothing was changed. A
+/// pointer that is not a multiple of the word's size makes the access not atomic, or a fault
+/// ([`Cause::Misaligned`](super::Cause::Misaligned)).
 ///
 /// # Safety
 ///
-/// Every method that writes is for memory that the caller may write: no Rust reference or object that relies on those bytes is
-/// alive, atomics excepted. Whether it is mapped is no matter once [`fault::install`](crate::fault) was called.
+/// Every method that writes is for memory that the caller may write: no Rust reference or object
+/// that relies on those bytes is alive, atomics excepted. Whether it is mapped is no matter once
+/// [`fault::install`](crate::fault) was called.
 ///
 /// ```
 /// # use bifolio_sys::guard::{self, Word};
@@ -54,7 +58,8 @@ pub trait Word: Copy + Eq + sealed::Sealed {
     unsafe fn fetch_or(ptr: *mut Self, value: Self) -> Result<Self, Fault>;
     /// Inverts the bits of `value`, and returns the word before.
     unsafe fn fetch_xor(ptr: *mut Self, value: Self) -> Result<Self, Fault>;
-    /// Writes `new` if the word is `current`: the word before, as `Ok` if it was replaced and as `Err` if not.
+    /// Writes `new` if the word is `current`: the word before, as `Ok` if it was replaced and as
+    /// `Err` if not.
     unsafe fn compare_exchange(
         ptr: *mut Self,
         current: Self,

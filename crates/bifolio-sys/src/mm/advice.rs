@@ -2,7 +2,8 @@
 //!
 //! # Safety
 //!
-//! Advice can change or take away contents, so both calls are unsafe: the caller answers for the range.
+//! Advice can change or take away contents, so both calls are unsafe: the caller answers for the
+//! range.
 #![allow(unsafe_code, reason = "system calls on raw ranges")]
 
 use core::ffi::{c_int, c_void};
@@ -13,7 +14,8 @@ use rustix::io::Errno;
 use super::IoVec;
 use crate::uapi::{SYS_PROCESS_MADVISE, check};
 
-/// Advice on a range of memory: the full set of Linux 6.18 but for the two that test hardware errors.
+/// Advice on a range of memory: the full set of Linux 6.18 but for the two that test hardware
+/// errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum Advice {
@@ -55,17 +57,21 @@ pub enum Advice {
     Cold = 20,
     /// `MADV_PAGEOUT` (Linux 5.4): reclaim these pages now; contents stay.
     PageOut = 21,
-    /// `MADV_POPULATE_READ` (Linux 5.14): map the pages as a read would, with an error instead of a signal.
+    /// `MADV_POPULATE_READ` (Linux 5.14): map the pages as a read would, with an error instead of a
+    /// signal.
     PopulateRead = 22,
-    /// `MADV_POPULATE_WRITE` (Linux 5.14): map the pages as a write would, with an error instead of a signal.
+    /// `MADV_POPULATE_WRITE` (Linux 5.14): map the pages as a write would, with an error instead of
+    /// a signal.
     PopulateWrite = 23,
     /// `MADV_DONTNEED_LOCKED` (Linux 5.18): [`Advice::DontNeed`] for locked memory too.
     DontNeedLocked = 24,
     /// `MADV_COLLAPSE` (Linux 6.1): make transparent huge pages of the range now.
     Collapse = 25,
-    /// `MADV_GUARD_INSTALL` (Linux 6.13; file mappings 6.15): the pages fault from now on, their contents are dropped.
+    /// `MADV_GUARD_INSTALL` (Linux 6.13; file mappings 6.15): the pages fault from now on, their
+    /// contents are dropped.
     GuardInstall = 102,
-    /// `MADV_GUARD_REMOVE` (Linux 6.13): undo [`Advice::GuardInstall`]; the pages are as never touched.
+    /// `MADV_GUARD_REMOVE` (Linux 6.13): undo [`Advice::GuardInstall`]; the pages are as never
+    /// touched.
     GuardRemove = 103,
 }
 
@@ -99,7 +105,8 @@ impl Advice {
         Self::GuardRemove,
     ];
 
-    /// Whether bytes of the range may read differently afterwards, here or in a child, or stop being readable.
+    /// Whether bytes of the range may read differently afterwards, here or in a child, or stop
+    /// being readable.
     #[must_use]
     pub const fn changes_contents(self) -> bool {
         matches!(
@@ -118,13 +125,14 @@ impl Advice {
 ///
 /// # Errors
 ///
-/// Those of madvise(2): among them [`Errno::INVAL`] for advice that the kernel does not know or that does not fit the mapping,
-/// [`Errno::NOMEM`] for a range with holes, [`Errno::FAULT`] where populating met a page beyond the end of the file.
+/// Those of madvise(2): among them [`Errno::INVAL`] for advice that the kernel does not know or
+/// that does not fit the mapping, [`Errno::NOMEM`] for a range with holes, [`Errno::FAULT`] where
+/// populating met a page beyond the end of the file.
 ///
 /// # Safety
 ///
-/// Nothing that relies on the range's contents, on their being readable, or on a child having them may be alive where
-/// [`Advice::changes_contents`] says so.
+/// Nothing that relies on the range's contents, on their being readable, or on a child having them
+/// may be alive where [`Advice::changes_contents`] says so.
 ///
 /// # References
 ///
@@ -135,12 +143,14 @@ pub unsafe fn madvise(addr: *mut c_void, len: usize, advice: Advice) -> Result<(
     check(ret.into()).map(drop)
 }
 
-/// Advises the kernel on several ranges of a process at once, and returns how many bytes it has advised on.
+/// Advises the kernel on several ranges of a process at once, and returns how many bytes it has
+/// advised on.
 ///
 /// # Errors
 ///
-/// Those of process_madvise(2): [`Errno::PERM`] without the right to it, [`Errno::INVAL`] for advice that is not for others
-/// (of another process only `Cold`, `PageOut`, `WillNeed` and `Collapse`; of oneself, since Linux 6.13, every one).
+/// Those of process_madvise(2): [`Errno::PERM`] without the right to it, [`Errno::INVAL`] for
+/// advice that is not for others (of another process only `Cold`, `PageOut`, `WillNeed` and
+/// `Collapse`; of oneself, since Linux 6.13, every one).
 ///
 /// # Safety
 ///
@@ -155,7 +165,8 @@ pub unsafe fn process_madvise(
     advice: Advice,
 ) -> Result<usize, Errno> {
     let pidfd = pidfd.as_fd().as_raw_fd();
-    // SAFETY: the kernel reads `ranges.len()` records of the layout of `struct iovec`; for the effect the caller answers.
+    // SAFETY: the kernel reads `ranges.len()` records of the layout of `struct iovec`; for the
+    // effect the caller answers.
     let ret = unsafe {
         libc::syscall(SYS_PROCESS_MADVISE, pidfd, ranges.as_ptr(), ranges.len(), advice as c_int, 0)
     };

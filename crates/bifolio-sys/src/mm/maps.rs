@@ -43,18 +43,21 @@ pub struct Vma<'name> {
     pub inode: u64,
     /// Major and minor number of its file's device.
     pub device: (u32, u32),
-    /// The path of its file or a name like `[heap]`, without a NUL; empty if it has none or none was asked for.
+    /// The path of its file or a name like `[heap]`, without a NUL; empty if it has none or none
+    /// was asked for.
     pub name: &'name [u8],
 }
 
-/// Asks by `maps`, which is an open `/proc/PID/maps`, for the mapping at `addr`; `None` if there is none.
+/// Asks by `maps`, which is an open `/proc/PID/maps`, for the mapping at `addr`; `None` if there is
+/// none.
 ///
-/// `name` is where its name goes; empty, the name is not asked for. The kernel never writes more than 4096 bytes.
+/// `name` is where its name goes; empty, the name is not asked for. The kernel never writes more
+/// than 4096 bytes.
 ///
 /// # Errors
 ///
-/// [`Errno::NOTTY`] before Linux 6.11, [`Errno::NAMETOOLONG`] if the name and its NUL do not fit, [`Errno::SRCH`] if the process
-/// is gone.
+/// [`Errno::NOTTY`] before Linux 6.11, [`Errno::NAMETOOLONG`] if the name and its NUL do not fit,
+/// [`Errno::SRCH`] if the process is gone.
 ///
 /// # References
 ///
@@ -82,8 +85,9 @@ pub fn procmap_query<'name>(
         ..ProcmapQuery::default()
     };
     let fd = maps.as_fd().as_raw_fd();
-    // SAFETY: `linux/fs.h`: the kernel reads and writes `size` bytes at `query`, the size that its number names, and at most
-    // `vma_name_size` at `name`; files other than `maps` do not know the number.
+    // SAFETY: `linux/fs.h`: the kernel reads and writes `size` bytes at `query`, the size that its
+    // number names, and at most `vma_name_size` at `name`; files other than `maps` do not know
+    // the number.
     let ret = unsafe { libc::ioctl(fd, PROCMAP_QUERY as _, &raw mut query) };
     match check(ret.into()) {
         Ok(_) => {}
@@ -95,7 +99,8 @@ pub fn procmap_query<'name>(
     protection.set(ProtFlags::READ, has(PROCMAP_QUERY_VMA_READABLE));
     protection.set(ProtFlags::WRITE, has(PROCMAP_QUERY_VMA_WRITABLE));
     protection.set(ProtFlags::EXEC, has(PROCMAP_QUERY_VMA_EXECUTABLE));
-    // The size comes back with the NUL, or as 0. Only an impostor of the file could say more than there is room for.
+    // The size comes back with the NUL, or as 0. Only an impostor of the file could say more than
+    // there is room for.
     let name_len = (query.vma_name_size as usize).saturating_sub(1);
     let name = name.get(..name_len).ok_or(Errno::NOTTY)?;
     Ok(Some(Vma {

@@ -2,11 +2,13 @@
 //!
 //! 1. A [`Node`] is below [`Node::COUNT_MAX`], so that its bit lies within a [`NodeMask`].
 //!
-//! It does not know which nodes the machine has: the kernel answers `EINVAL` for one that is not there.
+//! It does not know which nodes the machine has: the kernel answers `EINVAL` for one that is not
+//! there.
 //!
 //! # Safety
 //!
-//! Where pages lie does not change what they hold; only the pointers handed to the kernel need care.
+//! Where pages lie does not change what they hold; only the pointers handed to the kernel need
+//! care.
 #![allow(unsafe_code, reason = "system calls with pointers")]
 
 use core::ptr;
@@ -101,7 +103,8 @@ pub enum Misplaced {
     Stay,
     /// They stay, and the call fails with [`Errno::IO`] (`MPOL_MF_STRICT`).
     Refuse,
-    /// Those of this process alone move, and a page that cannot is [`Errno::IO`] (`MPOL_MF_MOVE | MPOL_MF_STRICT`).
+    /// Those of this process alone move, and a page that cannot is [`Errno::IO`] (`MPOL_MF_MOVE |
+    /// MPOL_MF_STRICT`).
     Move,
     /// Shared ones move too (`MPOL_MF_MOVE_ALL | MPOL_MF_STRICT`, with `CAP_SYS_NICE`).
     MoveShared,
@@ -109,12 +112,14 @@ pub enum Misplaced {
 
 /// Sets the policy for `len` bytes from `addr` on, which lies on a page boundary.
 ///
-/// Safe, and `addr` is a number: the kernel checks the range, and pages that move keep their contents.
+/// Safe, and `addr` is a number: the kernel checks the range, and pages that move keep their
+/// contents.
 ///
 /// # Errors
 ///
-/// Those of mbind(2): [`Errno::FAULT`] for a range that is not mapped, [`Errno::INVAL`] for a node that is not there or no node,
-/// [`Errno::IO`] as [`Misplaced`] says, [`Errno::PERM`] for `MoveShared` without privilege, [`Errno::NOSYS`] without NUMA.
+/// Those of mbind(2): [`Errno::FAULT`] for a range that is not mapped, [`Errno::INVAL`] for a node
+/// that is not there or no node, [`Errno::IO`] as [`Misplaced`] says, [`Errno::PERM`] for
+/// `MoveShared` without privilege, [`Errno::NOSYS`] without NUMA.
 ///
 /// # References
 ///
@@ -138,7 +143,8 @@ pub fn mbind(addr: usize, len: usize, policy: &Policy, misplaced: Misplaced) -> 
     let mask = nodes.as_ref().map_or(ptr::null(), |nodes| nodes.0.as_ptr());
     // The kernel looks at one bit less than it is told.
     let bits = if nodes.is_some() { usize::from(Node::COUNT_MAX) + 1 } else { 0 };
-    // SAFETY: mbind(2) reads `bits - 1` bits at `mask`, which are the whole of `nodes` (or none, of null).
+    // SAFETY: mbind(2) reads `bits - 1` bits at `mask`, which are the whole of `nodes` (or none, of
+    // null).
     let ret = unsafe { libc::syscall(libc::SYS_mbind, addr, len, mode, mask, bits, flags) };
     check(ret).map(drop)
 }
@@ -156,7 +162,8 @@ pub fn get_mempolicy(addr: usize) -> Result<Option<Policy>, Errno> {
     let mut mode = 0_u32;
     let mut nodes = NodeMask::default();
     let bits = usize::from(Node::COUNT_MAX) + 1;
-    // SAFETY: get_mempolicy(2) writes an int at `mode` and at most `bits - 1` bits at `nodes`; `addr` it only looks up.
+    // SAFETY: get_mempolicy(2) writes an int at `mode` and at most `bits - 1` bits at `nodes`;
+    // `addr` it only looks up.
     let ret = unsafe {
         libc::syscall(
             libc::SYS_get_mempolicy,

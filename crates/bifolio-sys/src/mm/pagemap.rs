@@ -1,9 +1,10 @@
-//! What the page tables say: the `PAGEMAP_SCAN` ioctl, and the file `/proc/PID/pagemap` that older kernels have too.
+//! What the page tables say: the `PAGEMAP_SCAN` ioctl, and the file `/proc/PID/pagemap` that older
+//! kernels have too.
 //!
 //! # Safety
 //!
-//! Page tables are read, and write-protected for tracking; contents and addresses never change. Only the pointers handed to the
-//! kernel need care.
+//! Page tables are read, and write-protected for tracking; contents and addresses never change.
+//! Only the pointers handed to the kernel need care.
 #![allow(unsafe_code, reason = "an ioctl with pointers")]
 
 use core::num::NonZeroUsize;
@@ -45,7 +46,8 @@ impl Categories {
     pub const HUGE: Self = Self(1 << 6);
     /// `PAGE_IS_SOFT_DIRTY`: written since soft-dirty bits were last cleared.
     pub const SOFT_DIRTY: Self = Self(1 << 7);
-    /// `PAGE_IS_GUARD` (Linux 6.15): a guard page of [`Advice::GuardInstall`](super::Advice::GuardInstall).
+    /// `PAGE_IS_GUARD` (Linux 6.15): a guard page of
+    /// [`Advice::GuardInstall`](super::Advice::GuardInstall).
     pub const GUARD: Self = Self(1 << 8);
 
     /// Whether it has all of `other`.
@@ -69,25 +71,29 @@ impl BitOr for Categories {
     }
 }
 
-/// Whether [`pagemap_scan`] write-protects the pages that it reports, so that a later one finds those written since.
+/// Whether [`pagemap_scan`] write-protects the pages that it reports, so that a later one finds
+/// those written since.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WriteProtect {
     /// It only looks.
     #[default]
     No,
-    /// It protects pages of ranges registered for it and passes over others (`PM_SCAN_WP_MATCHING`).
+    /// It protects pages of ranges registered for it and passes over others
+    /// (`PM_SCAN_WP_MATCHING`).
     Matching,
-    /// The same, but a range that is not registered is [`Errno::PERM`] (`PM_SCAN_CHECK_WPASYNC` too).
+    /// The same, but a range that is not registered is [`Errno::PERM`] (`PM_SCAN_CHECK_WPASYNC`
+    /// too).
     MatchingOrFail,
 }
 
 /// What [`pagemap_scan`] looks for.
 ///
-/// A page is reported if, after the categories in `inverted` are negated, it has all of `all_of` and, unless that is empty, one of
-/// `any_of`.
+/// A page is reported if, after the categories in `inverted` are negated, it has all of `all_of`
+/// and, unless that is empty, one of `any_of`.
 #[derive(Clone, Debug, Default)]
 pub struct PagemapScan {
-    /// The addresses to look at: the start on a page boundary, the end rounded up to one by the kernel.
+    /// The addresses to look at: the start on a page boundary, the end rounded up to one by the
+    /// kernel.
     pub range: Range<usize>,
     /// Categories that count where they are absent.
     pub inverted: Categories,
@@ -124,12 +130,14 @@ pub struct Scanned<'out> {
     pub walk_end: usize,
 }
 
-/// Finds the pages that `scan` asks for by `pagemap`, which is an open `/proc/PID/pagemap`, and writes them to `out`.
+/// Finds the pages that `scan` asks for by `pagemap`, which is an open `/proc/PID/pagemap`, and
+/// writes them to `out`.
 ///
 /// # Errors
 ///
-/// [`Errno::NOTTY`] before Linux 6.7, [`Errno::INVAL`] for a start off a page boundary, [`Errno::FAULT`] for addresses beyond
-/// those of a process, [`Errno::PERM`] as [`WriteProtect`] says.
+/// [`Errno::NOTTY`] before Linux 6.7, [`Errno::INVAL`] for a start off a page boundary,
+/// [`Errno::FAULT`] for addresses beyond those of a process, [`Errno::PERM`] as [`WriteProtect`]
+/// says.
 ///
 /// # References
 ///
@@ -159,8 +167,9 @@ pub fn pagemap_scan<'out>(
         ..PmScanArg::default()
     };
     let fd = pagemap.as_fd().as_raw_fd();
-    // SAFETY: PAGEMAP_SCAN(2const): the kernel reads and writes `size` bytes at `arg`, the size that its number names, and at
-    // most `vec_len` regions at `vec`, which is `out`; files other than `pagemap` do not know the number.
+    // SAFETY: PAGEMAP_SCAN(2const): the kernel reads and writes `size` bytes at `arg`, the size
+    // that its number names, and at most `vec_len` regions at `vec`, which is `out`; files
+    // other than `pagemap` do not know the number.
     let ret = unsafe { libc::ioctl(fd, PAGEMAP_SCAN as _, &raw mut arg) };
     let count = check(ret.into())?;
     // Only an impostor of the file could count more regions than there is room for.
@@ -199,7 +208,8 @@ impl PagemapEntry {
     }
 }
 
-/// Reads the entries of the pages from `addr` on by `pagemap`, which is an open `/proc/PID/pagemap`, and returns how many.
+/// Reads the entries of the pages from `addr` on by `pagemap`, which is an open
+/// `/proc/PID/pagemap`, and returns how many.
 ///
 /// Fewer than `out` has room for come where the address space ends.
 ///
@@ -218,7 +228,8 @@ pub fn pagemap_read(
     const ENTRY: usize = size_of::<PagemapEntry>();
     let offset = (addr >> page_size().log2()) * ENTRY;
     let len = size_of_val(out);
-    // SAFETY: a `PagemapEntry` is a transparent `u64`: it has no padding and every pattern of bits is one.
+    // SAFETY: a `PagemapEntry` is a transparent `u64`: it has no padding and every pattern of bits
+    // is one.
     let bytes = unsafe { core::slice::from_raw_parts_mut(out.as_mut_ptr().cast::<u8>(), len) };
     Ok(pread(pagemap, bytes, offset as u64)? / ENTRY)
 }

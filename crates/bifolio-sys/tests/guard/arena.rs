@@ -1,4 +1,5 @@
-//! Memory with pages missing, and a second view of it through which everything can be prepared and checked.
+//! Memory with pages missing, and a second view of it through which everything can be prepared and
+//! checked.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -26,7 +27,8 @@ impl Missing {
     }
 }
 
-/// A memory file mapped twice: `guarded`, where pages are taken away, and `open`, where they are not.
+/// A memory file mapped twice: `guarded`, where pages are taken away, and `open`, where they are
+/// not.
 pub(crate) struct Arena {
     guarded: *mut u8,
     open: *mut u8,
@@ -86,8 +88,8 @@ impl Arena {
     /// The first `len` bytes of the open view.
     pub(crate) fn bytes(&mut self, len: usize) -> &mut [u8] {
         assert!(len <= self.len);
-        // SAFETY: mapped and initialised, and borrowed from `self`; the guarded view is not used through references, and not used
-        // while this borrow lasts.
+        // SAFETY: mapped and initialised, and borrowed from `self`; the guarded view is not used
+        // through references, and not used while this borrow lasts.
         unsafe { std::slice::from_raw_parts_mut(self.open, len) }
     }
 }

@@ -22,7 +22,8 @@ fn lengths() -> impl Iterator<Item = usize> {
         .chain(8186..8197)
 }
 
-/// Starts and ends, as distances from the boundary: all pairs near it, and long ranges that end near it.
+/// Starts and ends, as distances from the boundary: all pairs near it, and long ranges that end
+/// near it.
 fn ranges() -> impl Iterator<Item = (isize, isize)> {
     let near = (-70..=70).flat_map(|start| (start..=70).map(move |end| (start, end)));
     let far = lengths()
@@ -73,7 +74,8 @@ fn window(side: &mut Side, start: isize, end: isize) -> (usize, &mut [u8]) {
     (first, &mut side.arena.bytes(last)[first.min(last)..])
 }
 
-/// Checks that the bytes from `start` on are `done` of `written` and that everything else is still `BEFORE`; then restores that.
+/// Checks that the bytes from `start` on are `done` of `written` and that everything else is still
+/// `BEFORE`; then restores that.
 #[track_caller]
 fn check_written(
     side: &mut Side,

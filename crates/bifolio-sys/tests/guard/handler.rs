@@ -1,4 +1,5 @@
-//! The least handler that the table needs: the contract of the table in 30 lines, independent of the library's dispatcher.
+//! The least handler that the table needs: the contract of the table in 30 lines, independent of
+//! the library's dispatcher.
 
 use std::sync::Once;
 

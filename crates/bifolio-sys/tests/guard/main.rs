@@ -1,4 +1,5 @@
-//! Guarded access, attacked: faults at every byte of a boundary, on each side, against a model that copies byte by byte.
+//! Guarded access, attacked: faults at every byte of a boundary, on each side, against a model that
+//! copies byte by byte.
 //!
 //! # Safety
 //!

@@ -21,13 +21,14 @@ unsafe extern "C" {
     fn bifolio_sys_0_1_compare_exchange64();
 }
 
-/// Calls a guarded function with known values in every register that it must preserve; asserts that they are still there, and
-/// returns the fault code.
+/// Calls a guarded function with known values in every register that it must preserve; asserts that
+/// they are still there, and returns the fault code.
 fn call(function: unsafe extern "C" fn(), arguments: [usize; 3]) -> usize {
     let (damage, flags, fault): (u64, u64, usize);
     let [first, second, third] = arguments;
-    // SAFETY: calls the function by the ABI: all that it may change is an output, rbx and rbp are restored, and the stack is
-    // balanced. The arguments are those of the arena, as the tests below pass them.
+    // SAFETY: calls the function by the ABI: all that it may change is an output, rbx and rbp are
+    // restored, and the stack is balanced. The arguments are those of the arena, as the tests
+    // below pass them.
     unsafe {
         asm!(
             "push rbx",

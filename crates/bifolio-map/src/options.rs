@@ -1,0 +1,130 @@
+//! The one builder: every argument of mmap(2), typed.
+//!
+//! It only collects; each type maps in its own file, where its promise is argued.
+
+use crate::span::Placement;
+use bifolio_sys::mm::MapFlags;
+use bifolio_sys::page::PageSize;
+
+/// What to map, where and how. Start with [`Options::new`], end with one of the methods that map.
+///
+/// # Examples
+///
+/// ```
+/// use bifolio_map::{Access, Options};
+///
+/// let map = Options::new().populate().anon(1 << 16)?;
+/// assert_eq!(map.len(), 1 << 16);
+/// # Ok::<(), bifolio_map::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use = "options map nothing by themselves"]
+pub struct Options {
+    pub(crate) placement: Placement,
+    pub(crate) offset: u64,
+    pub(crate) len: Option<usize>,
+    pub(crate) huge: HugePages,
+    pub(crate) populate: bool,
+    pub(crate) locked: bool,
+    pub(crate) no_reserve: bool,
+    pub(crate) stack: bool,
+    pub(crate) grows_down: bool,
+    pub(crate) low_addresses: bool,
+    pub(crate) reserve: Option<usize>,
+}
+
+/// Which pages a mapping is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HugePages {
+    /// What the system does by itself.
+    #[default]
+    Default,
+    /// Transparent huge pages where they fit (`MADV_HUGEPAGE`).
+    Transparent,
+    /// Pages of the hugetlb pool, of the default size or of this one (`MAP_HUGETLB`); an error
+    /// where the pool has too few.
+    Pool(Option<PageSize>),
+}
+
+impl Options {
+    /// The arguments that [`AnonMap::new`](crate::AnonMap::new) and its relatives use.
+    pub fn new() -> Self {
+        Options::default()
+    }
+
+    /// Starts at this byte of the file; it need not be a multiple of the page size.
+    pub fn offset(self, bytes: u64) -> Self {
+        Options { offset: bytes, ..self }
+    }
+
+    /// Maps this many bytes of the file instead of all from the offset on. It may reach beyond the
+    /// file's end: those bytes are an error to read until the file has grown.
+    pub fn len(self, bytes: usize) -> Self {
+        Options { len: Some(bytes), ..self }
+    }
+
+    /// Asks for an address near this one; the kernel may choose another.
+    pub fn addr_hint(self, addr: usize) -> Self {
+        Options { placement: Placement::Hint(addr), ..self }
+    }
+
+    /// Maps at this address, a multiple of the page size, or fails with
+    /// [`Occupied`](crate::ErrorKind::Occupied) where something is mapped (`MAP_FIXED_NOREPLACE`,
+    /// Linux 4.17). Nothing that exists is ever replaced.
+    pub fn at_exactly(self, addr: usize) -> Self {
+        Options { placement: Placement::Exactly(addr), ..self }
+    }
+
+    /// Brings all pages in while mapping (`MAP_POPULATE`); what cannot be had is left for later.
+    pub fn populate(self) -> Self {
+        Options { populate: true, ..self }
+    }
+
+    /// Keeps all pages in memory (`MAP_LOCKED`).
+    pub fn locked(self) -> Self {
+        Options { locked: true, ..self }
+    }
+
+    /// Reserves no swap space for the mapping (`MAP_NORESERVE`).
+    pub fn no_reserve(self) -> Self {
+        Options { no_reserve: true, ..self }
+    }
+
+    /// Chooses the pages.
+    pub fn huge_pages(self, huge: HugePages) -> Self {
+        Options { huge, ..self }
+    }
+
+    /// At an address fit for a stack (`MAP_STACK`; without effect on today's kernels).
+    pub fn stack(self) -> Self {
+        Options { stack: true, ..self }
+    }
+
+    /// Below 2 GiB (`MAP_32BIT`): x86-64 only; elsewhere it has no effect.
+    pub fn low_addresses(self) -> Self {
+        Options { low_addresses: true, ..self }
+    }
+
+    /// Reserves addresses for this many bytes in all, so that the mapping can grow without moving.
+    pub fn reserve(self, bytes: usize) -> Self {
+        Options { reserve: Some(bytes), ..self }
+    }
+
+    /// The flags of mmap(2) that are asked for here.
+    pub(crate) fn flags(&self) -> MapFlags {
+        let mut flags = MapFlags::empty();
+        flags.set(MapFlags::POPULATE, self.populate);
+        flags.set(MapFlags::LOCKED, self.locked);
+        flags.set(MapFlags::NORESERVE, self.no_reserve);
+        flags.set(MapFlags::STACK, self.stack);
+        flags.set(MapFlags::GROWSDOWN, self.grows_down);
+        #[cfg(target_arch = "x86_64")]
+        flags.set(bifolio_sys::mm::MAP_32BIT, self.low_addresses);
+        match self.huge {
+            HugePages::Pool(Some(size)) => flags | bifolio_sys::mm::map_hugetlb(size),
+            HugePages::Pool(None) => flags | MapFlags::HUGETLB,
+            HugePages::Default | HugePages::Transparent => flags,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What can be asked of the pages of every mapping: advice, locks, and bringing them in.
+//!
+//! Nothing here changes a byte. Advice that does ([`Discard`]) belongs to the types that can permit
+//! it.
+//!
+//! # Safety
+//!
+//! madvise(2) and its relatives take pointers; the pages they get are the mapping's own.
+#![allow(unsafe_code, reason = "madvise, mlock and munlock take pointers")]
+
+use crate::access::Access;
+use crate::body::Body;
+use crate::error::{Operation, Result};
+use bifolio_sys::mm::{self, Advice as RawAdvice};
+use core::ops::Range;
+
+/// A hint about how pages will be used. It changes speed, never bytes.
+///
+/// # References
+///
+/// madvise(2); the kernel version stands at each hint that is newer than Linux 2.6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Advice {
+    /// No particular pattern: the default.
+    Normal,
+    /// Random access: no read-ahead.
+    Random,
+    /// From the front to the back: much read-ahead.
+    Sequential,
+    /// Needed soon: reading starts now and goes on in the background.
+    WillNeed,
+    /// Not inherited by children that are forked: they have no mapping there.
+    DontFork,
+    /// Inherited by children again.
+    DoFork,
+    /// Equal pages of processes may be merged (KSM).
+    Mergeable,
+    /// Not merged any more.
+    Unmergeable,
+    /// Transparent huge pages where they fit.
+    HugePage,
+    /// No transparent huge pages.
+    NoHugePage,
+    /// Not in core dumps.
+    DontDump,
+    /// In core dumps again.
+    DoDump,
+    /// Content is kept over fork again (undoes [`Discard::WipeOnFork`]); Linux 4.14.
+    KeepOnFork,
+    /// Not needed soon: first to be reclaimed under pressure; Linux 5.4.
+    Cold,
+    /// Not needed: reclaimed now (written to swap or back to the file first); Linux 5.4.
+    PageOut,
+    /// Made of huge pages now, by copying; Linux 6.1.
+    Collapse,
+}
+
+impl Advice {
+    pub(crate) const fn raw(self) -> RawAdvice {
+        match self {
+            Advice::Normal => RawAdvice::Normal,
+            Advice::Random => RawAdvice::Random,
+            Advice::Sequential => RawAdvice::Sequential,
+            Advice::WillNeed => RawAdvice::WillNeed,
+            Advice::DontFork => RawAdvice::DontFork,
+            Advice::DoFork => RawAdvice::DoFork,
+            Advice::Mergeable => RawAdvice::Mergeable,
+            Advice::Unmergeable => RawAdvice::Unmergeable,
+            Advice::HugePage => RawAdvice::HugePage,
+            Advice::NoHugePage => RawAdvice::NoHugePage,
+            Advice::DontDump => RawAdvice::DontDump,
+            Advice::DoDump => RawAdvice::DoDump,
+            Advice::KeepOnFork => RawAdvice::KeepOnFork,
+            Advice::Cold => RawAdvice::Cold,
+            Advice::PageOut => RawAdvice::PageOut,
+            Advice::Collapse => RawAdvice::Collapse,
+        }
+    }
+}
+
+/// Advice that changes what the bytes are.
+///
+/// # References
+///
+/// madvise(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Discard {
+    /// The pages are dropped now: anonymous memory reads as zeros then, a private file mapping as
+    /// the file.
+    DontNeed,
+    /// The pages may be dropped at any time until they are written next; Linux 4.5.
+    Free,
+    /// The pages and what backs them are dropped: a hole in the file; Linux 2.6.16.
+    Remove,
+    /// Children that are forked see zeros; Linux 4.14.
+    WipeOnFork,
+}
+
+impl Discard {
+    pub(crate) const fn raw(self) -> RawAdvice {
+        match self {
+            Discard::DontNeed => RawAdvice::DontNeed,
+            Discard::Free => RawAdvice::Free,
+            Discard::Remove => RawAdvice::Remove,
+            Discard::WipeOnFork => RawAdvice::WipeOnFork,
+        }
+    }
+}
+
+pub(crate) mod sealed {
+    use crate::body::Body;
+
+    /// Gives [`Pages`](super::Pages) its pages, and keeps others from implementing it.
+    pub trait HasBody {
+        #[doc(hidden)]
+        #[allow(private_interfaces, reason = "sealed: nobody outside can name or call it")]
+        fn body(&self) -> &Body;
+    }
+}
+
+/// What can be asked of the pages of every mapping.
+///
+/// Ranges are in bytes from the start of the mapping; the pages that hold them are what is meant.
+pub trait Pages: Access + sealed::HasBody {
+    /// Tells the kernel how `range` will be used.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds), and what madvise(2) reports: `EINVAL` where
+    /// the kernel does not know the advice.
+    ///
+    /// # References
+    ///
+    /// madvise(2).
+    fn advise(&self, range: Range<usize>, advice: Advice) -> Result<()> {
+        advise(self.body(), &range, advice.raw())
+    }
+
+    /// Keeps the pages of `range` in memory until [`unlock`](Self::unlock); they are brought in
+    /// first.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds), and what mlock(2) reports: `ENOMEM` beyond
+    /// `RLIMIT_MEMLOCK`.
+    ///
+    /// # References
+    ///
+    /// mlock(2).
+    fn lock(&self, range: Range<usize>) -> Result<()> {
+        let (start, len) = self.body().pages(Operation::Lock, &range)?;
+        // SAFETY: the pages are the mapping's own; locking changes no byte.
+        unsafe { mm::mlock(start.cast(), len) }
+            .map_err(|errno| self.body().refused(Operation::Lock, &range, errno))
+    }
+
+    /// Lets the pages of `range` be reclaimed again.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    ///
+    /// # References
+    ///
+    /// munlock(2).
+    fn unlock(&self, range: Range<usize>) -> Result<()> {
+        let (start, len) = self.body().pages(Operation::Lock, &range)?;
+        // SAFETY: the pages are the mapping's own; unlocking changes no byte.
+        unsafe { mm::munlock(start.cast(), len) }
+            .map_err(|errno| self.body().refused(Operation::Lock, &range, errno))
+    }
+}
+
+impl<T: Access + sealed::HasBody> Pages for T {}
+
+/// madvise(2) on the pages that hold `range`.
+pub(crate) fn advise(body: &Body, range: &Range<usize>, advice: RawAdvice) -> Result<()> {
+    let (start, len) = body.pages(Operation::Advise, range)?;
+    if len == 0 {
+        return Ok(());
+    }
+    // SAFETY: the pages are the mapping's own, and whoever calls with advice that changes bytes has
+    // the right to (`Discard` is taken by the types that can permit it).
+    unsafe { mm::madvise(start.cast(), len, advice) }
+        .map_err(|errno| body.refused(Operation::Advise, range, errno))
+}
