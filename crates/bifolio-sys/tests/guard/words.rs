@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use bifolio_sys::guard::{Cause, Fault, Word};
@@ -94,9 +95,12 @@ macro_rules! each_width {
                         scope.spawn(move || {
                             start.wait();
                             let bit = 1 << thread;
+                            // One operation each, so that the threads meet in it.
                             for _ in 0..10_000 {
                                 // SAFETY: a word of the arena, which nothing refers to, here and below.
                                 unsafe { $word::fetch_add(word(0), 1) }.expect("mapped");
+                            }
+                            for _ in 0..10_000 {
                                 loop {
                                     // SAFETY: as above.
                                     let old = unsafe { $word::load(word(1)) }.expect("mapped");
@@ -107,20 +111,23 @@ macro_rules! each_width {
                                         break;
                                     }
                                 }
-                                // Each thread has a bit of its own, and finds it as it left it.
+                            }
+                            // Each thread has a bit of its own, and finds it as it left it.
+                            for _ in 0..10_000 {
                                 // SAFETY: as above.
                                 let old = unsafe { $word::fetch_or(word(2), bit) }.expect("mapped");
                                 assert_eq!(old & bit, 0);
                                 // SAFETY: as above.
-                                let old = unsafe { $word::fetch_xor(word(3), bit) }.expect("mapped");
-                                assert_eq!(old & bit, 0);
-                                // SAFETY: as above.
                                 let old = unsafe { $word::fetch_and(word(2), !bit) }.expect("mapped");
                                 assert_eq!(old & bit, bit);
+                            }
+                            for round in 0..10_000 {
                                 // SAFETY: as above.
                                 let old = unsafe { $word::fetch_xor(word(3), bit) }.expect("mapped");
-                                assert_eq!(old & bit, bit);
-                                // A lock by swap, over a count that is not atomic.
+                                assert_eq!(old & bit, if round % 2 == 0 { 0 } else { bit });
+                            }
+                            // A lock by swap, over a count that is not atomic.
+                            for _ in 0..10_000 {
                                 // SAFETY: as above.
                                 while unsafe { $word::swap(word(4), 1) }.expect("mapped") == 1 {
                                     thread::yield_now();
@@ -140,6 +147,36 @@ macro_rules! each_width {
                 let ends = [0, 1, 2, 3, 4, 5].map(|index| unsafe { $word::load(word(index)) });
                 let expected = [all, all.wrapping_mul(3), 0, 0, 0, all];
                 assert_eq!(ends, expected.map(Ok));
+            }
+
+            /// Two threads write one word each and read the other's: in no order of these four do both miss the other's.
+            #[test]
+            fn a_seqcst_store_is_seen_before_later_loads() {
+                let arena = Arena::new(1);
+                let words = [0, 1].map(|index| arena.at(64 * index).cast::<$word>().expose_provenance());
+                let (start, missed) = (SpinBarrier::default(), SpinBarrier::default());
+                let read = [AtomicU64::new(0), AtomicU64::new(0)];
+                let run = |me: usize| {
+                    let [mine, other] = [words[me], words[1 - me]]
+                        .map(std::ptr::with_exposed_provenance_mut::<$word>);
+                    for round in 1..=20_000_u64 {
+                        // Never zero, and never what this word was.
+                        let value = (round % 200 + 1) as $word;
+                        start.wait(2 * round);
+                        // SAFETY: a word of the arena, which nothing refers to, here and below.
+                        unsafe { $word::store_seqcst(mine, value) }.expect("mapped");
+                        // SAFETY: as above.
+                        let seen = unsafe { $word::load(other) }.expect("mapped");
+                        read[me].store(u64::from(seen == value), Ordering::SeqCst);
+                        missed.wait(2 * round);
+                        let seen = read[0].load(Ordering::SeqCst) + read[1].load(Ordering::SeqCst);
+                        assert!(seen > 0, "round {round}: both threads read before the other wrote");
+                    }
+                };
+                thread::scope(|scope| {
+                    scope.spawn(|| run(0));
+                    run(1);
+                });
             }
 
             #[test]
@@ -169,6 +206,21 @@ macro_rules! each_width {
 }
 
 each_width!(u8, u16, u32, u64);
+
+/// Lets two threads go on at the same moment, as nearly as can be: each waits until both have come `count` times.
+#[derive(Default)]
+struct SpinBarrier(AtomicU64);
+
+impl SpinBarrier {
+    fn wait(&self, count: u64) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        let mut spins = 0_u32;
+        while self.0.load(Ordering::SeqCst) < count {
+            spins += 1;
+            if spins.is_multiple_of(1000) { thread::yield_now() } else { std::hint::spin_loop() }
+        }
+    }
+}
 
 fn expect_faults<W: Word + Debug>(at: *mut W, value: W, cause: Cause) {
     // SAFETY: only a load.
