@@ -44,6 +44,20 @@ pub(crate) const MPOL_MF_MOVE: u32 = 1 << 1;
 pub(crate) const MPOL_MF_MOVE_ALL: u32 = 1 << 2;
 pub(crate) const MPOL_F_ADDR: u32 = 1 << 1;
 
+/// `UFFDIO_API`, `_IOWR(0xAA, 0x3F, struct uffdio_api)`.
+pub(crate) const UFFDIO_API: u32 = read_write_ioctl(0xAA, 0x3F, size_of::<UffdioApi>());
+pub(crate) const UFFD_API: u64 = 0xAA;
+pub(crate) const UFFD_USER_MODE_ONLY: u32 = 1;
+pub(crate) const UFFD_FEATURE_WP_ASYNC: u64 = 1 << 15;
+
+/// `struct uffdio_api` of `linux/userfaultfd.h`.
+#[repr(C)]
+pub(crate) struct UffdioApi {
+    pub(crate) api: u64,
+    pub(crate) features: u64,
+    pub(crate) ioctls: u64,
+}
+
 /// `struct pm_scan_arg` of `linux/fs.h`.
 #[repr(C)]
 #[derive(Default)]
@@ -161,6 +175,7 @@ mod tests {
             cached: nr_cache, dirty: nr_dirty, writeback: nr_writeback, evicted: nr_evicted,
             recently_evicted: nr_recently_evicted,
         });
+        assert_same_layout!(UffdioApi, general::uffdio_api, { api, features, ioctls });
         assert_same_layout!(PageRegion, general::page_region, { start, end, categories });
         assert_same_layout!(IoVec, general::iovec, { base: iov_base, len: iov_len });
         assert_eq!(size_of::<PagemapEntry>(), size_of::<u64>());
@@ -222,6 +237,11 @@ mod tests {
         }
         assert_eq!(PM_SCAN_WP_MATCHING, general::PM_SCAN_WP_MATCHING.into());
         assert_eq!(PM_SCAN_CHECK_WPASYNC, general::PM_SCAN_CHECK_WPASYNC.into());
+
+        assert_eq!(UFFDIO_API, linux_raw_sys::ioctl::UFFDIO_API);
+        assert_eq!(UFFD_API, general::UFFD_API.into());
+        assert_eq!(UFFD_USER_MODE_ONLY, general::UFFD_USER_MODE_ONLY);
+        assert_eq!(UFFD_FEATURE_WP_ASYNC, general::UFFD_FEATURE_WP_ASYNC.into());
 
         use general::procmap_query_flags as q;
         assert_eq!(PROCMAP_QUERY_VMA_READABLE, q::PROCMAP_QUERY_VMA_READABLE as u64);
