@@ -4,7 +4,7 @@
 //! decides. A probe makes the very call and leaves nothing behind: it passes arguments that the call refuses only after it was
 //! found and permitted, or undoes what it did. So a seccomp filter that kills kills at the probe, as it would at the call.
 //!
-//! 1. A word of `PROBED` is 0 or [`pack`]ed, and once it is not 0 it never changes.
+//! 1. A word of `PROBED` is 0 or what `pack` makes of an answer, and once it is not 0 it never changes.
 //!
 //! It does not notice what changes later: a filter installed, a privilege dropped, a sysctl set. A child of `fork` has its
 //! parent's answers. What an administrator may change at any time is in [`Environment`], read anew each time. The state of the

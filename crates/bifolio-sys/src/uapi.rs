@@ -127,7 +127,13 @@ fn last_errno() -> Errno {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use core::mem::offset_of;
+    use std::format;
+    use std::println;
+    use std::process::Command;
+    use std::string::String;
 
     use linux_raw_sys::{general, mempolicy};
 
@@ -157,6 +163,40 @@ mod tests {
         assert_eq!(SYS_MEMFD_SECRET, general::__NR_memfd_secret.into());
         assert_eq!(SYS_CACHESTAT, general::__NR_cachestat.into());
         assert_eq!(SYS_MSEAL, general::__NR_mseal.into());
+    }
+
+    /// aarch64 takes its numbers from the generic table, which the installed headers of any machine have.
+    #[test]
+    fn system_calls_have_the_generic_tables_numbers() {
+        let program = ["-E", "-dM", "-include", "asm-generic/unistd.h", "-x", "c", "/dev/null"];
+        let Ok(output) = Command::new("cc").args(program).output() else {
+            return println!("skipped: there is no C compiler");
+        };
+        let text = String::from_utf8(output.stdout).unwrap();
+        let header = |name: &str| {
+            let prefix = format!("#define __NR_{name} ");
+            text.lines().find_map(|line| line.strip_prefix(&prefix)?.trim().parse().ok())
+        };
+        for (name, own) in [
+            ("process_madvise", SYS_PROCESS_MADVISE),
+            ("memfd_secret", SYS_MEMFD_SECRET),
+            ("cachestat", SYS_CACHESTAT),
+            ("mseal", SYS_MSEAL),
+        ] {
+            match header(name) {
+                Some(number) => assert_eq!(own, number, "{name}"),
+                None => println!("skipped: the installed headers are older than {name}"),
+            }
+        }
+    }
+
+    #[test]
+    fn ioctl_numbers_have_the_headers_encoding() {
+        // The bindings lack the numbers of procfs: an ioctl that they have proves the encoding, and its magic is theirs.
+        assert_eq!(UFFDIO_API, linux_raw_sys::ioctl::UFFDIO_API);
+        assert_eq!(b'f', general::PROCFS_IOCTL_MAGIC);
+        assert_eq!(PAGEMAP_SCAN, 0xC060_6610);
+        assert_eq!(PROCMAP_QUERY, 0xC068_6611);
     }
 
     #[test]
@@ -238,7 +278,6 @@ mod tests {
         assert_eq!(PM_SCAN_WP_MATCHING, general::PM_SCAN_WP_MATCHING.into());
         assert_eq!(PM_SCAN_CHECK_WPASYNC, general::PM_SCAN_CHECK_WPASYNC.into());
 
-        assert_eq!(UFFDIO_API, linux_raw_sys::ioctl::UFFDIO_API);
         assert_eq!(UFFD_API, general::UFFD_API.into());
         assert_eq!(UFFD_USER_MODE_ONLY, general::UFFD_USER_MODE_ONLY);
         assert_eq!(UFFD_FEATURE_WP_ASYNC, general::UFFD_FEATURE_WP_ASYNC.into());
