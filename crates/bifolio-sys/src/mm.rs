@@ -6,7 +6,8 @@
 //!
 //! | call | since Linux |
 //! |---|---|
-//! | [`mmap`], [`mmap_anonymous`], [`munmap`], [`mprotect`], [`mremap`], [`msync`], [`mlock`], [`munlock`], [`mincore`], [`madvise`] | 2.4 |
+//! | [`mmap`], [`mmap_anonymous`], [`munmap`], [`mprotect`], [`mremap`], [`msync`] | 2.4 |
+//! | [`mlock`], [`munlock`], [`mincore`], [`madvise`] | 2.4 |
 //! | [`mlock_with`] (`mlock2`) | 4.4 |
 //! | [`process_madvise`] | 5.10 |
 //! | [`memfd_secret`] | 5.14 |

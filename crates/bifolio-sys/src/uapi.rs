@@ -44,6 +44,20 @@ pub(crate) const MPOL_MF_MOVE: u32 = 1 << 1;
 pub(crate) const MPOL_MF_MOVE_ALL: u32 = 1 << 2;
 pub(crate) const MPOL_F_ADDR: u32 = 1 << 1;
 
+/// `UFFDIO_API`, `_IOWR(0xAA, 0x3F, struct uffdio_api)`.
+pub(crate) const UFFDIO_API: u32 = read_write_ioctl(0xAA, 0x3F, size_of::<UffdioApi>());
+pub(crate) const UFFD_API: u64 = 0xAA;
+pub(crate) const UFFD_USER_MODE_ONLY: u32 = 1;
+pub(crate) const UFFD_FEATURE_WP_ASYNC: u64 = 1 << 15;
+
+/// `struct uffdio_api` of `linux/userfaultfd.h`.
+#[repr(C)]
+pub(crate) struct UffdioApi {
+    pub(crate) api: u64,
+    pub(crate) features: u64,
+    pub(crate) ioctls: u64,
+}
+
 /// `struct pm_scan_arg` of `linux/fs.h`.
 #[repr(C)]
 #[derive(Default)]
@@ -113,7 +127,13 @@ fn last_errno() -> Errno {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use core::mem::offset_of;
+    use std::format;
+    use std::println;
+    use std::process::Command;
+    use std::string::String;
 
     use linux_raw_sys::{general, mempolicy};
 
@@ -145,6 +165,40 @@ mod tests {
         assert_eq!(SYS_MSEAL, general::__NR_mseal.into());
     }
 
+    /// aarch64 takes its numbers from the generic table, which the installed headers of any machine have.
+    #[test]
+    fn system_calls_have_the_generic_tables_numbers() {
+        let program = ["-E", "-dM", "-include", "asm-generic/unistd.h", "-x", "c", "/dev/null"];
+        let Ok(output) = Command::new("cc").args(program).output() else {
+            return println!("skipped: there is no C compiler");
+        };
+        let text = String::from_utf8(output.stdout).unwrap();
+        let header = |name: &str| {
+            let prefix = format!("#define __NR_{name} ");
+            text.lines().find_map(|line| line.strip_prefix(&prefix)?.trim().parse().ok())
+        };
+        for (name, own) in [
+            ("process_madvise", SYS_PROCESS_MADVISE),
+            ("memfd_secret", SYS_MEMFD_SECRET),
+            ("cachestat", SYS_CACHESTAT),
+            ("mseal", SYS_MSEAL),
+        ] {
+            match header(name) {
+                Some(number) => assert_eq!(own, number, "{name}"),
+                None => println!("skipped: the installed headers are older than {name}"),
+            }
+        }
+    }
+
+    #[test]
+    fn ioctl_numbers_have_the_headers_encoding() {
+        // The bindings lack the numbers of procfs: an ioctl that they have proves the encoding, and its magic is theirs.
+        assert_eq!(UFFDIO_API, linux_raw_sys::ioctl::UFFDIO_API);
+        assert_eq!(b'f', general::PROCFS_IOCTL_MAGIC);
+        assert_eq!(PAGEMAP_SCAN, 0xC060_6610);
+        assert_eq!(PROCMAP_QUERY, 0xC068_6611);
+    }
+
     #[test]
     fn structs_have_the_headers_layout() {
         assert_same_layout!(PmScanArg, general::pm_scan_arg, {
@@ -161,6 +215,7 @@ mod tests {
             cached: nr_cache, dirty: nr_dirty, writeback: nr_writeback, evicted: nr_evicted,
             recently_evicted: nr_recently_evicted,
         });
+        assert_same_layout!(UffdioApi, general::uffdio_api, { api, features, ioctls });
         assert_same_layout!(PageRegion, general::page_region, { start, end, categories });
         assert_same_layout!(IoVec, general::iovec, { base: iov_base, len: iov_len });
         assert_eq!(size_of::<PagemapEntry>(), size_of::<u64>());
@@ -222,6 +277,10 @@ mod tests {
         }
         assert_eq!(PM_SCAN_WP_MATCHING, general::PM_SCAN_WP_MATCHING.into());
         assert_eq!(PM_SCAN_CHECK_WPASYNC, general::PM_SCAN_CHECK_WPASYNC.into());
+
+        assert_eq!(UFFD_API, general::UFFD_API.into());
+        assert_eq!(UFFD_USER_MODE_ONLY, general::UFFD_USER_MODE_ONLY);
+        assert_eq!(UFFD_FEATURE_WP_ASYNC, general::UFFD_FEATURE_WP_ASYNC.into());
 
         use general::procmap_query_flags as q;
         assert_eq!(PROCMAP_QUERY_VMA_READABLE, q::PROCMAP_QUERY_VMA_READABLE as u64);
