@@ -180,9 +180,9 @@ fn check_no_std(source: &Source<'_>, findings: &mut Vec<Finding>) {
             before.ends_with("extern ") && (name.starts_with("std") || name.starts_with("alloc"))
         });
         let above = raw.get(number.wrapping_sub(2)).copied().unwrap_or_default();
-        let conditional = ["#[cfg(feature = ", "#[cfg(test)]", "#[cfg(any("]
-            .iter()
-            .any(|condition| above.trim_start().starts_with(condition));
+        let conditions = ["feature = \"std\"", "test", "loom"];
+        let conditional = above.trim_start().starts_with("#[cfg(")
+            && conditions.iter().any(|condition| above.contains(condition));
         if taken && !conditional {
             let advice = "put `#[cfg(feature = \"std\")]` or `#[cfg(test)]` on the line above";
             findings.push(Finding::new(source.path, number, rule, advice));
@@ -259,6 +259,8 @@ mod tests {
         assert_eq!(check(path, good), [""; 0]);
         assert_eq!(check(path, "//! A.\n#![cfg_attr(not(test), no_std)]"), ["no-std"]);
         assert_eq!(check(path, "//! A.\n#![no_std]\nextern crate alloc;"), ["no-std"]);
+        let linux = "//! A.\n#![no_std]\n#[cfg(target_os = \"linux\")]\nextern crate std;";
+        assert_eq!(check(path, linux), ["no-std"]);
         assert_eq!(check("crates/bifolio-map/src/a.rs", "//! A.\nextern crate std;"), ["no-std"]);
         assert_eq!(check("crates/bifolio/src/lib.rs", "//! A.\nextern crate std;"), [""; 0]);
     }

@@ -55,9 +55,11 @@ impl TextFile {
 pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
     let files = text_files(workspace)?;
     let mut findings = check(&files);
-    edges::check(workspace, &files, &mut findings)?;
+    let asked = edges::check(workspace, &files, &mut findings);
     findings.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
     findings.iter().for_each(|finding| println!("{finding}"));
+    // What cargo could not answer comes after what the files say by themselves.
+    asked?;
     match findings.len() {
         0 => Ok(()),
         count => Err(format!("{count} to repair in {} files", files.len())),
