@@ -1,4 +1,8 @@
 //! The calls on memory do what their names say, and what the kernel refuses is an error.
+//!
+//! # Safety
+//!
+//! Every range that a test changes is one that it mapped, and it holds no reference into it.
 #![allow(unsafe_code, reason = "the calls under test are unsafe")]
 
 mod common;
