@@ -8,7 +8,8 @@
 //! |---|---|
 //! | [`openat`], [`linkat`], [`renameat`] | 2.6.16 |
 //! | [`openat`] with [`OFlags::TMPFILE`] | 3.11 |
-//! | [`fstat`], [`fstatfs`], [`ftruncate`], [`fsync`], [`fdatasync`], [`pread`], [`pwrite`], [`fadvise`] | 2.6 |
+//! | [`fstat`], [`fstatfs`], [`ftruncate`], [`fsync`], [`fdatasync`] | 2.4 |
+//! | [`pread`], [`pwrite`], [`fadvise`] | 2.6 |
 //! | [`sync_file_range`] | 2.6.17 |
 //! | [`fallocate`] | 2.6.23 |
 //! | [`syncfs`] | 2.6.39 |
@@ -296,7 +297,8 @@ pub enum SyncRange {
 ///
 /// # References
 ///
-/// [sync_file_range(2)](https://man7.org/linux/man-pages/man2/sync_file_range.2.html): Linux 2.6.17.
+/// [sync_file_range(2)](https://man7.org/linux/man-pages/man2/sync_file_range.2.html): Linux
+/// 2.6.17.
 pub fn sync_file_range(
     file: impl AsFd,
     offset: u64,

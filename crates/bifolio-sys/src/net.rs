@@ -60,7 +60,8 @@ pub struct Received {
 /// # References
 ///
 /// [unix(7)](https://man7.org/linux/man-pages/man7/unix.7.html), `SCM_RIGHTS`;
-/// [recvmsg(2)](https://man7.org/linux/man-pages/man2/recvmsg.2.html), `MSG_CMSG_CLOEXEC`: Linux 2.6.23.
+/// [recvmsg(2)](https://man7.org/linux/man-pages/man2/recvmsg.2.html), `MSG_CMSG_CLOEXEC`: Linux
+/// 2.6.23.
 pub fn recv_fds(
     socket: impl AsFd,
     data: &mut [u8],

@@ -224,7 +224,8 @@ const _: () = assert!(size_of::<usize>() == size_of::<u64>(), "Bifolio is for 64
 ///
 /// # References
 ///
-/// [getauxval(3)](https://man7.org/linux/man-pages/man3/getauxval.3.html), `AT_PAGESZ`: every Linux.
+/// [getauxval(3)](https://man7.org/linux/man-pages/man3/getauxval.3.html), `AT_PAGESZ`: every
+/// Linux.
 #[must_use]
 pub fn page_size() -> PageSize {
     static LOG2: AtomicU32 = AtomicU32::new(0);
@@ -260,7 +261,8 @@ pub fn page_size() -> PageSize {
 ///
 /// # References
 ///
-/// [hugetlbpage](https://docs.kernel.org/admin-guide/mm/hugetlbpage.html), `/sys/kernel/mm/hugepages`: Linux 2.6.27.
+/// [hugetlbpage](https://docs.kernel.org/admin-guide/mm/hugetlbpage.html),
+/// `/sys/kernel/mm/hugepages`: Linux 2.6.27.
 pub fn huge_page_sizes() -> Result<HugePageSizes, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = openat(CWD, c"/sys/kernel/mm/hugepages", flags, Mode::empty())?;
@@ -342,7 +344,8 @@ impl HugePagePool {
 ///
 /// # References
 ///
-/// [transhuge](https://docs.kernel.org/admin-guide/mm/transhuge.html), `hpage_pmd_size`: Linux 4.10.
+/// [transhuge](https://docs.kernel.org/admin-guide/mm/transhuge.html), `hpage_pmd_size`: Linux
+/// 4.10.
 pub fn thp_size() -> Result<PageSize, Errno> {
     let bytes = read_number(c"/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")?;
     usize::try_from(bytes).ok().and_then(PageSize::new).ok_or(Errno::INVAL)

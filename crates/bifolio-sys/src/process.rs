@@ -78,7 +78,8 @@ pub unsafe fn process_vm_readv(
 ///
 /// # References
 ///
-/// [process_vm_writev(2)](https://man7.org/linux/man-pages/man2/process_vm_writev.2.html): Linux 3.2.
+/// [process_vm_writev(2)](https://man7.org/linux/man-pages/man2/process_vm_writev.2.html): Linux
+/// 3.2.
 pub unsafe fn process_vm_writev(
     pid: Pid,
     local: &[IoVec],

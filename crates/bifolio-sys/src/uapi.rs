@@ -127,6 +127,7 @@ fn last_errno() -> Errno {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(test)]
     extern crate std;
 
     use core::mem::offset_of;
@@ -165,7 +166,8 @@ mod tests {
         assert_eq!(SYS_MSEAL, general::__NR_mseal.into());
     }
 
-    /// aarch64 takes its numbers from the generic table, which the installed headers of any machine have.
+    /// aarch64 takes its numbers from the generic table, which the installed headers of any machine
+    /// have.
     #[test]
     fn system_calls_have_the_generic_tables_numbers() {
         let program = ["-E", "-dM", "-include", "asm-generic/unistd.h", "-x", "c", "/dev/null"];
@@ -192,7 +194,8 @@ mod tests {
 
     #[test]
     fn ioctl_numbers_have_the_headers_encoding() {
-        // The bindings lack the numbers of procfs: an ioctl that they have proves the encoding, and its magic is theirs.
+        // The bindings lack the numbers of procfs: an ioctl that they have proves the encoding, and
+        // its magic is theirs.
         assert_eq!(UFFDIO_API, linux_raw_sys::ioctl::UFFDIO_API);
         assert_eq!(b'f', general::PROCFS_IOCTL_MAGIC);
         assert_eq!(PAGEMAP_SCAN, 0xC060_6610);

@@ -1,7 +1,12 @@
 //! What `Features` says is what the calls do: here, under a seccomp filter, and as another user.
 //!
-//! A filter and a user are for good, and an answer is for the life of the process: each case runs in a child, which is this
-//! program again, told by `BIFOLIO_CHILD` what to become before it asks.
+//! A filter and a user are for good, and an answer is for the life of the process: each case runs
+//! in a child, which is this program again, told by `BIFOLIO_CHILD` what to become before it asks.
+//!
+//! # Safety
+//!
+//! Every range that is advised on, sealed or copied was mapped for it; records are locals of the
+//! size that the kernel's headers give.
 #![allow(unsafe_code, reason = "the tests filter, drop privileges and call what they compare with")]
 
 mod common;
@@ -79,7 +84,8 @@ fn really(feature: Feature) -> Result<(), Errno> {
             let huge = thp_size()?.bytes();
             let pages = Pages::with(2 * huge, MapFlags::PRIVATE)?;
             let start = pages.base.wrapping_byte_add(pages.base.align_offset(huge));
-            // SAFETY: an aligned huge page lies within a mapping of two; the byte is this test's alone.
+            // SAFETY: an aligned huge page lies within a mapping of two; the byte is this test's
+            // alone.
             unsafe { start.cast::<u8>().write_volatile(1) };
             // SAFETY: the advice changes no contents.
             match unsafe { madvise(start, huge, Advice::Collapse) } {
@@ -97,7 +103,8 @@ fn really(feature: Feature) -> Result<(), Errno> {
             unsafe { process_madvise(own, &ranges, Advice::Cold) }.map(drop)
         }
         Feature::Mseal => {
-            // SAFETY: without an address, the kernel maps where nothing is; the page stays to the end of the process.
+            // SAFETY: without an address, the kernel maps where nothing is; the page stays to the
+            // end of the process.
             let base = unsafe {
                 mmap_anonymous(ptr::null_mut(), page, ProtFlags::empty(), MapFlags::PRIVATE)
             }?;
@@ -124,7 +131,8 @@ fn really(feature: Feature) -> Result<(), Errno> {
         }
         Feature::MapFixedNoreplace => {
             let (pages, flags) = (Pages::new(1), MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE);
-            // SAFETY: where something is mapped the flag makes the call fail; a page elsewhere stays to the end of the process.
+            // SAFETY: where something is mapped the flag makes the call fail; a page elsewhere
+            // stays to the end of the process.
             match unsafe { mmap_anonymous(pages.base, page, ProtFlags::empty(), flags) } {
                 Err(Errno::EXIST) => Ok(()),
                 Err(errno) => Err(errno),
@@ -294,6 +302,10 @@ const NOBODY: libc::uid_t = 65534;
 
 /// Becomes another user, who may lock no memory. The kernel then gives `/proc/self` to root.
 fn become_nobody() -> Result<(), Errno> {
+    // SAFETY: geteuid(2) has no precondition.
+    if unsafe { libc::geteuid() } != 0 {
+        return Err(Errno::PERM);
+    }
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: setrlimit(2) reads one record.
     last_result(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const none) }.into())?;
@@ -320,7 +332,8 @@ fn child() {
     }
 }
 
-/// What a child that became `what` answers, by the name of the feature; nothing if it cannot become that.
+/// What a child that became `what` answers, by the name of the feature; nothing if it cannot become
+/// that.
 fn answers_of(what: &str) -> Option<BTreeMap<String, String>> {
     let program = std::env::current_exe().unwrap();
     let arguments = ["--ignored", "--exact", "child", "--nocapture", "--test-threads=1"];
@@ -353,13 +366,16 @@ fn what_a_filter_refuses_names_the_filter() {
         Feature::UserfaultfdWpAsync,
     ];
     let own = answers_of("itself").unwrap();
+    let forbidden = absent(Reason::Forbidden(Setting::UnprivilegedUserfaultfd));
     for (what, errno) in
         [("refused with EPERM", Errno::PERM), ("refused with ENOSYS", Errno::NOSYS)]
     {
         let Some(answers) = answers_of(what) else { return };
         for feature in Feature::ALL {
             let unfiltered = &own[feature.name()];
-            let expected = if filtered.contains(&feature) && unfiltered == "Available" {
+            // The filter speaks before the setting does.
+            let is_known = *unfiltered == "Available" || *unfiltered == forbidden;
+            let expected = if filtered.contains(&feature) && is_known {
                 absent(Reason::Seccomp(errno))
             } else {
                 unfiltered.clone()

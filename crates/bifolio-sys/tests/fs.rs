@@ -1,4 +1,8 @@
 //! The calls on files do what their names say.
+//!
+//! # Safety
+//!
+//! Memory handed to raw reads and writes is mapped by the test that hands it over.
 #![allow(unsafe_code, reason = "the calls under test are unsafe")]
 
 mod common;

@@ -1,4 +1,8 @@
 //! The calls on memory do what their names say, and what the kernel refuses is an error.
+//!
+//! # Safety
+//!
+//! Every range that a test changes is one that it mapped, and it holds no reference into it.
 #![allow(unsafe_code, reason = "the calls under test are unsafe")]
 
 mod common;
@@ -9,14 +13,14 @@ use std::ptr;
 
 use bifolio_sys::Errno;
 use bifolio_sys::features::Feature;
-use bifolio_sys::fs::ftruncate;
+use bifolio_sys::fs::{MemfdFlags, ftruncate, memfd_create, seek_data};
 use bifolio_sys::mm::{
     Advice, Categories, Find, IoVec, MapFlags, Misplaced, MprotectFlags, Node, NodeMask,
     PageRegion, PagemapEntry, PagemapScan, Policy, ProtFlags, WriteProtect, get_mempolicy, madvise,
     mbind, memfd_secret, mincore, mmap, mmap_anonymous, mprotect, mseal, munmap, pagemap_read,
     pagemap_scan, process_madvise, procmap_query,
 };
-use bifolio_sys::page::page_size;
+use bifolio_sys::page::{page_size, thp_size};
 use bifolio_sys::process::{PidfdFlags, getpid, pidfd_open, process_vm_readv};
 
 use common::{Pages, is_missing};
@@ -53,7 +57,7 @@ fn every_advice_that_fits_private_memory_is_taken() {
         let pages = Pages::new(2);
         pages.touch(0, 7);
         let needs = match advice {
-            Advice::Remove | Advice::Collapse => continue, // For files and for huge pages: below.
+            Advice::Remove | Advice::Collapse => continue, // They have tests of their own.
             // Modules of the kernel that may be left out.
             Advice::Mergeable | Advice::Unmergeable
                 if advise(&pages, advice) == Err(Errno::INVAL) =>
@@ -83,6 +87,60 @@ fn dropped_pages_read_as_zero() {
     pages.touch(0, 7);
     advise(&pages, Advice::DontNeed).unwrap();
     assert_eq!(pages.peek(0), 0);
+}
+
+#[test]
+fn removed_pages_are_a_hole_in_the_file() {
+    let page = page_size().bytes();
+    let file = memfd_create(c"", MemfdFlags::CLOEXEC).unwrap();
+    ftruncate(&file, 2 * page as u64).unwrap();
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: without an address, the kernel maps where nothing is.
+    let base =
+        unsafe { mmap(ptr::null_mut(), 2 * page, protection, MapFlags::SHARED, &file, 0) }.unwrap();
+    let pages = Pages { base, len: 2 * page };
+    pages.touch(0, 7);
+    pages.touch(1, 7);
+    // SAFETY: the pages are the test's own, and it keeps no reference into them.
+    unsafe { madvise(pages.base, page, Advice::Remove) }.unwrap();
+    assert_eq!(seek_data(&file, 0), Ok(Some(page as u64)));
+    assert_eq!((pages.peek(0), pages.peek(1)), (0, 7));
+}
+
+#[test]
+fn a_collapsed_range_is_one_huge_page() {
+    if is_missing(Feature::MadvCollapse) || is_missing(Feature::PagemapScan) {
+        return;
+    }
+    let huge = thp_size().unwrap().bytes();
+    let pages = Pages::with(2 * huge, MapFlags::PRIVATE).unwrap();
+    let offset = pages.base.addr().next_multiple_of(huge) - pages.base.addr();
+    let first = offset / page_size().bytes();
+    pages.touch(first, 7);
+    let start = pages.page(first);
+    // SAFETY: the advice changes no contents.
+    match unsafe { madvise(start, huge, Advice::Collapse) } {
+        Err(Errno::NOMEM | Errno::AGAIN | Errno::BUSY) => {
+            return println!("skipped: no huge page was to be had");
+        }
+        result => result.unwrap(),
+    }
+    let scan = PagemapScan {
+        range: start.addr()..start.addr() + huge,
+        all_of: Categories::HUGE,
+        report: Categories::HUGE,
+        ..PagemapScan::default()
+    };
+    let mut regions = [PageRegion::default(); 2];
+    let pagemap = File::open("/proc/self/pagemap").unwrap();
+    let scanned = pagemap_scan(pagemap, &scan, &mut regions).unwrap();
+    let whole = PageRegion {
+        start: start.addr() as u64,
+        end: (start.addr() + huge) as u64,
+        categories: Categories::HUGE,
+    };
+    assert_eq!(scanned.regions, [whole]);
+    assert_eq!(pages.peek(first), 7);
 }
 
 #[test]

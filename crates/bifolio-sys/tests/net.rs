@@ -1,4 +1,8 @@
 //! Descriptors over a socket: they arrive, closed on exec, all or none.
+//!
+//! # Safety
+//!
+//! The calls ask about descriptors and limits, with pointers to locals only.
 #![allow(unsafe_code, reason = "the tests ask libc about descriptors")]
 
 use std::fs::File;

@@ -1,4 +1,8 @@
 //! Copies between processes and descriptors that stand for them.
+//!
+//! # Safety
+//!
+//! The copies go to and from pages and buffers of the test that makes them.
 #![allow(unsafe_code, reason = "the calls under test are unsafe")]
 
 mod common;

@@ -1,4 +1,5 @@
-//! What an administrator sets and what the kernel says of itself: read anew each time, unknown where it cannot be read.
+//! What an administrator sets and what the kernel says of itself: read anew each time, unknown
+//! where it cannot be read.
 
 use core::ffi::CStr;
 use core::fmt;
@@ -82,7 +83,8 @@ pub enum Overcommit {
     Never,
 }
 
-/// The settings that decide how well memory can be used. `None` is unknown: the kernel lacks the setting or does not show it.
+/// The settings that decide how well memory can be used. `None` is unknown: the kernel lacks the
+/// setting or does not show it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Environment {
@@ -100,7 +102,8 @@ pub struct Environment {
     pub shmem_thp: Option<ShmemThpMode>,
     /// How much memory is promised.
     pub overcommit: Option<Overcommit>,
-    /// How much this process may lock, in bytes (`RLIMIT_MEMLOCK`); `u64::MAX` without a limit. `CAP_IPC_LOCK` lifts it.
+    /// How much this process may lock, in bytes (`RLIMIT_MEMLOCK`); `u64::MAX` without a limit.
+    /// `CAP_IPC_LOCK` lifts it.
     pub lock_limit_bytes: u64,
     /// Whether a seccomp filter decides about this thread's system calls.
     pub is_filtered: Option<bool>,
@@ -142,7 +145,8 @@ impl Environment {
     }
 }
 
-/// When anonymous memory gets transparent huge pages; `None` for a mode that is newer than [`ThpMode`].
+/// When anonymous memory gets transparent huge pages; `None` for a mode that is newer than
+/// [`ThpMode`].
 pub(super) fn thp_mode() -> Result<Option<ThpMode>, Errno> {
     chosen(c"/sys/kernel/mm/transparent_hugepage/enabled", |mode| match mode {
         b"always" => Some(ThpMode::Always),
@@ -152,7 +156,8 @@ pub(super) fn thp_mode() -> Result<Option<ThpMode>, Errno> {
     })
 }
 
-/// When shared memory gets transparent huge pages; `None` for a mode that is newer than [`ShmemThpMode`].
+/// When shared memory gets transparent huge pages; `None` for a mode that is newer than
+/// [`ShmemThpMode`].
 pub(super) fn shmem_thp_mode() -> Result<Option<ShmemThpMode>, Errno> {
     chosen(c"/sys/kernel/mm/transparent_hugepage/shmem_enabled", |mode| match mode {
         b"always" => Some(ShmemThpMode::Always),
@@ -172,7 +177,8 @@ fn chosen<T>(path: &CStr, meaning: fn(&[u8]) -> Option<T>) -> Result<Option<T>, 
     Ok(words.find_map(|word| word.strip_prefix(b"[")?.strip_suffix(b"]")).and_then(meaning))
 }
 
-/// Whether a seccomp filter decides about this thread's system calls; `false` too where the kernel does not show it.
+/// Whether a seccomp filter decides about this thread's system calls; `false` too where the kernel
+/// does not show it.
 pub(super) fn has_seccomp_filter() -> bool {
     seccomp_mode() == Some(2)
 }

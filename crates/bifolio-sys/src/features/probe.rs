@@ -1,11 +1,12 @@
 //! How each feature is found out: by the call itself, in a form that leaves nothing behind.
 //!
-//! Where a comment says that an error means "present", the kernel checks that argument after it has found the call and permitted
-//! it.
+//! Where a comment says that an error means "present", the kernel checks that argument after it has
+//! found the call and permitted it.
 //!
 //! # Safety
 //!
-//! Some calls have no safe form. They get ranges of length 0, pointers to locals or pages mapped for the purpose.
+//! Some calls have no safe form. They get ranges of length 0, pointers to locals or pages mapped
+//! for the purpose.
 #![allow(unsafe_code, reason = "system calls in forms that no wrapper offers")]
 
 use core::ffi::{c_int, c_long, c_void};
@@ -30,7 +31,8 @@ use crate::uapi::{
 
 type Probed = Result<(), Refusal>;
 
-/// Success if the call was found, permitted, and failed with `errno` for an argument that was made to fail.
+/// Success if the call was found, permitted, and failed with `errno` for an argument that was made
+/// to fail.
 fn expect(result: Result<usize, Errno>, errno: Errno) -> Probed {
     match result {
         Err(found) if found == errno => Ok(()),
@@ -235,7 +237,8 @@ pub(super) fn userfaultfd() -> Probed {
     match open_userfaultfd(UserfaultfdFlags::empty()) {
         Ok(_) => Ok(()),
         Err(Errno::PERM) if read_number(c"/proc/sys/vm/unprivileged_userfaultfd") == Ok(0) => {
-            // With the setting at 0 a filter cannot be told from it, unless the half that needs no privilege is refused too.
+            // With the setting at 0 a filter cannot be told from it, unless the half that needs no
+            // privilege is refused too.
             match open_userfaultfd(UserfaultfdFlags::from_bits_retain(UFFD_USER_MODE_ONLY)) {
                 Err(Errno::PERM) => Err(Errno::PERM.into()),
                 _ => because(Reason::Forbidden(Setting::UnprivilegedUserfaultfd)),

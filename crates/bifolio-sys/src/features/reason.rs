@@ -24,7 +24,8 @@ pub enum Reason {
         /// The kernel that brought it.
         since: KernelVersion,
     },
-    /// The kernel has it, a seccomp filter is installed, and this is what it answers: a container's doing, mostly.
+    /// The kernel has it, a seccomp filter is installed, and this is what it answers: a container's
+    /// doing, mostly.
     Seccomp(Errno),
     /// The kernel has it, and this user may not.
     Privilege(Errno),
@@ -142,7 +143,8 @@ fn explain(errno: Errno, since: KernelVersion, running: KernelVersion, filtered:
     );
     match errno {
         _ if (refused || unknown) && running < since => Reason::KernelTooOld { since },
-        // What a filter answers with: the kernel itself knows the call and has no reason for either.
+        // What a filter answers with: the kernel itself knows the call and has no reason for
+        // either.
         Errno::NOSYS | Errno::PERM if filtered => Reason::Seccomp(errno),
         _ if refused => Reason::Privilege(errno),
         _ if unknown => Reason::NotConfigured(errno),

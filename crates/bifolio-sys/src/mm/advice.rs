@@ -136,7 +136,8 @@ impl Advice {
 ///
 /// # References
 ///
-/// [madvise(2)](https://man7.org/linux/man-pages/man2/madvise.2.html): Linux 2.4; each advice as it says.
+/// [madvise(2)](https://man7.org/linux/man-pages/man2/madvise.2.html): Linux 2.4; each advice as it
+/// says.
 pub unsafe fn madvise(addr: *mut c_void, len: usize, advice: Advice) -> Result<(), Errno> {
     // SAFETY: the caller answers for the effect on the range; the kernel checks the range itself.
     let ret = unsafe { libc::madvise(addr, len, advice as c_int) };

@@ -61,7 +61,8 @@ pub struct Vma<'name> {
 ///
 /// # References
 ///
-/// [proc](https://docs.kernel.org/filesystems/proc.html), `PROCMAP_QUERY` of `linux/fs.h`: Linux 6.11.
+/// [proc](https://docs.kernel.org/filesystems/proc.html), `PROCMAP_QUERY` of `linux/fs.h`: Linux
+/// 6.11.
 pub fn procmap_query<'name>(
     maps: impl AsFd,
     addr: usize,

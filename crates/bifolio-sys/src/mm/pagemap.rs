@@ -142,7 +142,8 @@ pub struct Scanned<'out> {
 /// # References
 ///
 /// [pagemap](https://docs.kernel.org/admin-guide/mm/pagemap.html#pagemap-scan-ioctl),
-/// [PAGEMAP_SCAN(2const)](https://man7.org/linux/man-pages/man2/PAGEMAP_SCAN.2const.html): Linux 6.7.
+/// [PAGEMAP_SCAN(2const)](https://man7.org/linux/man-pages/man2/PAGEMAP_SCAN.2const.html): Linux
+/// 6.7.
 pub fn pagemap_scan<'out>(
     pagemap: impl AsFd,
     scan: &PagemapScan,
@@ -219,7 +220,8 @@ impl PagemapEntry {
 ///
 /// # References
 ///
-/// [proc_pid_pagemap(5)](https://man7.org/linux/man-pages/man5/proc_pid_pagemap.5.html): Linux 2.6.25.
+/// [proc_pid_pagemap(5)](https://man7.org/linux/man-pages/man5/proc_pid_pagemap.5.html): Linux
+/// 2.6.25.
 pub fn pagemap_read(
     pagemap: impl AsFd,
     addr: usize,

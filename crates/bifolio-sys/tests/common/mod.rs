@@ -1,4 +1,9 @@
 //! Memory for the tests: a few private pages, unmapped on drop.
+//!
+//! # Safety
+//!
+//! A mapping belongs to the test that made it, and no reference into it is ever made.
+#![allow(unsafe_code, reason = "the tests map, write and unmap pages")]
 #![allow(dead_code, reason = "no test uses all of it")]
 
 use std::ffi::c_void;
@@ -34,13 +39,15 @@ impl Pages {
 
     /// Writes the first byte of a page.
     pub(crate) fn touch(&self, number: usize, byte: u8) {
-        // SAFETY: the page lies within the mapping (asserted by `page`), which is writable and this test's alone.
+        // SAFETY: the page lies within the mapping (asserted by `page`), which is writable and this
+        // test's alone.
         unsafe { self.page(number).cast::<u8>().write_volatile(byte) };
     }
 
     /// Reads the first byte of a page.
     pub(crate) fn peek(&self, number: usize) -> u8 {
-        // SAFETY: the page lies within the mapping (asserted by `page`), which is readable and this test's alone.
+        // SAFETY: the page lies within the mapping (asserted by `page`), which is readable and this
+        // test's alone.
         unsafe { self.page(number).cast::<u8>().read_volatile() }
     }
 }
