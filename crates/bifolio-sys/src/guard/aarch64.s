@@ -34,7 +34,7 @@ bifolio_sys_0_1_\name:
     .endm
 
     // A boundary symbol of the text or of the table.
-    .macro BOUNDARY name
+    .macro SYMBOL name
     .globl bifolio_sys_0_1_guard_\name
     .hidden bifolio_sys_0_1_guard_\name
 bifolio_sys_0_1_guard_\name:
@@ -42,11 +42,11 @@ bifolio_sys_0_1_guard_\name:
 
     .section .rodata.bifolio_sys_0_1_guard, "a", %progbits
     .p2align 2
-    BOUNDARY table
+    SYMBOL table
 
     .section .text.bifolio_sys_0_1_guard, "ax", %progbits
     .p2align 6
-    BOUNDARY text_start
+    SYMBOL text_start
 
 // copy(x0 = destination, x1 = source, x2 = length) -> bytes copied
 // From the first access on x0, x3 (source) and x2 describe what is left to copy, and x4 is the whole length.
@@ -384,10 +384,10 @@ bifolio_sys_0_1_guard_\name:
     WORD 32, w, , mov
     WORD 64, x, , mov
 
-    BOUNDARY text_end
+    SYMBOL text_end
 
     .section .rodata.bifolio_sys_0_1_guard, "a", %progbits
-    BOUNDARY table_end
+    SYMBOL table_end
 
     .section .note.GNU-stack, "", %progbits
     .text

@@ -1,10 +1,11 @@
-# Guarded memory access for x86-64 (System V ABI, SSE2 only), in Intel syntax (GNU as: -msyntax=intel -mnaked-reg). The contract is written in mod.rs; what holds here:
+# Guarded memory access for x86-64 (System V ABI; SSE2, and AVX2 where it is there), in Intel syntax (GNU as: -msyntax=intel -mnaked-reg). The contract is written in mod.rs; what holds here:
 #
 # 1. A fault between the two labels of a FAULT line resumes at its third label, with every register as the faulting
 #    instruction left it, except rdx, which then holds the nonzero fault code. So rdx holds nothing else while memory is touched:
 #    it is zero from the entry of a function to its end, unless a fault put its code there.
-# 2. A function returns rax = value, rdx = 0 or the fault code. Only rax, rcx, rdx, rsi, rdi, r8-r11 and xmm0-xmm7 are written, no
-#    stack is used, and the direction flag, which the ABI gives us clear, is left alone.
+# 2. A function returns rax = value, rdx = 0 or the fault code. Only rax, rcx, rdx, rsi, rdi, r8-r10 and xmm0-xmm7 (ymm0 and
+#    ymm1, whose upper halves are zero again at the end) are written, and the direction flag, which the ABI gives us clear, is left
+#    alone.
 # 3. At each instruction that can fault the byte-by-byte code below it can take over with the registers as they are.
 # 4. Stores go from low to high addresses, and no byte is stored whose source was not loaded.
 
@@ -31,8 +32,8 @@ bifolio_sys_0_1_\name:
     .popsection
     .endm
 
-    # A boundary symbol of the text or of the table.
-    .macro BOUNDARY name
+    # A symbol beside the functions: a boundary of the text or of the table, or the byte of state.
+    .macro SYMBOL name
     .globl bifolio_sys_0_1_guard_\name
     .hidden bifolio_sys_0_1_guard_\name
 bifolio_sys_0_1_guard_\name:
@@ -40,11 +41,11 @@ bifolio_sys_0_1_guard_\name:
 
     .section .rodata.bifolio_sys_0_1_guard, "a", @progbits
     .p2align 2
-    BOUNDARY table
+    SYMBOL table
 
     .section .text.bifolio_sys_0_1_guard, "ax", @progbits
     .p2align 6
-    BOUNDARY text_start
+    SYMBOL text_start
 
 # copy(rdi = destination, rsi = source, rdx = length) -> bytes copied
 # From the first access on rdi, rsi and rcx describe what is left to copy, and rax is the whole length.
@@ -105,9 +106,12 @@ bifolio_sys_0_1_guard_\name:
     movdqu [rdi + rcx - 16], xmm3
     ret
 .Lguard_copy_above_64:
-    # From here on `rep movsb` costs less than this loop, where the CPU has it fast (measured: equal at about 3 KiB).
+    # From here on `rep movsb` costs less than these loops, where the CPU has it fast (measured: equal at about 3 KiB).
     cmp rcx, 3072
     jae .Lguard_copy_bytes
+    cmp byte ptr [rip + bifolio_sys_0_1_guard_avx2], 1
+    jb .Lguard_copy_detect
+    ja .Lguard_copy_avx2
     .p2align 5
 .Lguard_copy_64:
     movdqu xmm0, [rsi]
@@ -134,6 +138,26 @@ bifolio_sys_0_1_guard_\name:
     movdqu [rdi + rcx - 32], xmm2
     movdqu [rdi + rcx - 16], xmm3
     ret
+    .p2align 5
+.Lguard_copy_avx2:
+    vmovdqu ymm0, [rsi]
+    vmovdqu ymm1, [rsi + 32]
+    vmovdqu [rdi], ymm0
+    vmovdqu [rdi + 32], ymm1
+    add rsi, 64
+    add rdi, 64
+    sub rcx, 64
+    cmp rcx, 64
+    ja .Lguard_copy_avx2
+.Lguard_copy_avx2_last_64:
+    vmovdqu ymm0, [rsi + rcx - 64]
+    vmovdqu ymm1, [rsi + rcx - 32]
+    vmovdqu [rdi + rcx - 64], ymm0
+    vmovdqu [rdi + rcx - 32], ymm1
+    vzeroupper
+    ret
+.Lguard_copy_avx2_fault:
+    vzeroupper
 .Lguard_copy_bytes:
     # Long copies, and what a fault left. A fault leaves in rcx how many bytes were not copied.
     xor edx, edx
@@ -142,7 +166,12 @@ bifolio_sys_0_1_guard_\name:
 .Lguard_copy_exit:
     sub rax, rcx
     ret
-    FAULT .Lguard_copy_wide, .Lguard_copy_bytes, .Lguard_copy_bytes
+.Lguard_copy_detect:
+    call .Lguard_detect_avx2
+    jmp .Lguard_copy_above_64
+    FAULT .Lguard_copy_wide, .Lguard_copy_above_64, .Lguard_copy_bytes
+    FAULT .Lguard_copy_64, .Lguard_copy_avx2, .Lguard_copy_bytes
+    FAULT .Lguard_copy_avx2, .Lguard_copy_avx2_fault, .Lguard_copy_avx2_fault
     FAULT .Lguard_copy_rep, .Lguard_copy_exit, .Lguard_copy_exit
     END copy
 
@@ -154,6 +183,10 @@ bifolio_sys_0_1_guard_\name:
     mov rax, rdx
     mov rcx, rdx
     xor edx, edx
+.Lguard_copy_streaming_above_64:
+    cmp byte ptr [rip + bifolio_sys_0_1_guard_avx2], 1
+    jb .Lguard_copy_streaming_detect
+    ja .Lguard_copy_streaming_avx2
     .p2align 5
 .Lguard_copy_streaming_64:
     prefetcht0 [rsi + 8192]
@@ -172,9 +205,65 @@ bifolio_sys_0_1_guard_\name:
     ja .Lguard_copy_streaming_64
     prefetcht0 [rsi + 8192]
     jmp .Lguard_copy_last_64
-.Lguard_copy_streaming_end:
-    FAULT .Lguard_copy_streaming_64, .Lguard_copy_streaming_end, .Lguard_copy_bytes
+    .p2align 5
+.Lguard_copy_streaming_avx2:
+    prefetcht0 [rsi + 8192]
+    vmovdqu ymm0, [rsi]
+    vmovdqu ymm1, [rsi + 32]
+    vmovdqu [rdi], ymm0
+    vmovdqu [rdi + 32], ymm1
+    add rsi, 64
+    add rdi, 64
+    sub rcx, 64
+    cmp rcx, 64
+    ja .Lguard_copy_streaming_avx2
+    prefetcht0 [rsi + 8192]
+    jmp .Lguard_copy_avx2_last_64
+.Lguard_copy_streaming_detect:
+    call .Lguard_detect_avx2
+    jmp .Lguard_copy_streaming_above_64
+    FAULT .Lguard_copy_streaming_64, .Lguard_copy_streaming_avx2, .Lguard_copy_bytes
+    FAULT .Lguard_copy_streaming_avx2, .Lguard_copy_streaming_detect, .Lguard_copy_avx2_fault
     END copy_streaming
+
+# Finds out, once, whether the CPU has AVX2 and the kernel keeps its registers. Changes r8-r10 only.
+    .p2align 5
+.Lguard_detect_avx2:
+    .cfi_startproc
+    mov r8, rax
+    mov r9, rcx
+    mov r10, rbx
+    .cfi_register rbx, r10
+    mov eax, 1
+    xor ecx, ecx
+    cpuid
+    mov eax, 1
+    # OSXSAVE and AVX; a CPU that has them knows leaf 7 too.
+    and ecx, 0x18000000
+    cmp ecx, 0x18000000
+    jne .Lguard_detected
+    # The kernel saves xmm and ymm.
+    xor ecx, ecx
+    xgetbv
+    and eax, 6
+    cmp eax, 6
+    mov eax, 1
+    jne .Lguard_detected
+    mov eax, 7
+    xor ecx, ecx
+    cpuid
+    mov eax, 1
+    bt ebx, 5
+    adc eax, 0
+.Lguard_detected:
+    mov [rip + bifolio_sys_0_1_guard_avx2], al
+    mov rbx, r10
+    .cfi_restore rbx
+    mov rax, r8
+    mov rcx, r9
+    xor edx, edx
+    ret
+    .cfi_endproc
 
 # fill(rdi = destination, esi = byte, rdx = length) -> bytes written
 # From the first access on rdi and rcx describe what is left to fill, r8 is the whole length, rax the byte eight times.
@@ -489,10 +578,15 @@ bifolio_sys_0_1_guard_\name:
     WORD 32, eax, ecx, esi
     WORD 64, rax, rcx, rsi
 
-    BOUNDARY text_end
+    SYMBOL text_end
 
     .section .rodata.bifolio_sys_0_1_guard, "a", @progbits
-    BOUNDARY table_end
+    SYMBOL table_end
+
+    # 0: not known yet; 1: no AVX2; 2: AVX2. Threads that find it out at the same time write the same.
+    .section .bss.bifolio_sys_0_1_guard, "aw", @nobits
+    SYMBOL avx2
+    .zero 1
 
     .section .note.GNU-stack, "", @progbits
     .text

@@ -39,7 +39,7 @@ pub(crate) struct Arena {
 
 impl Arena {
     pub(crate) fn new(pages: usize) -> Self {
-        crate::handler::install();
+        bifolio_sys::fault::install().expect("sigaction");
         let page = rustix::param::page_size();
         let len = pages * page;
         let file = rustix::fs::memfd_create(c"arena", rustix::fs::MemfdFlags::CLOEXEC)

@@ -267,7 +267,7 @@ fn find_stops_at_the_first_such_byte_or_fault() {
 
 #[test]
 fn nothing_is_touched_when_the_length_is_zero() {
-    crate::handler::install();
+    bifolio_sys::fault::install().expect("sigaction");
     let nowhere = std::ptr::without_provenance_mut(8);
     // SAFETY: no bytes.
     assert_eq!(unsafe { guard::copy(nowhere, nowhere, 0) }, Ok(()));

@@ -9,7 +9,6 @@
 
 mod arena;
 mod boundary;
-mod handler;
 mod random;
 #[cfg(target_arch = "x86_64")]
 mod registers;
