@@ -6,6 +6,7 @@
 #![no_std]
 
 pub mod bytes;
+mod errno;
 pub mod fault;
 pub mod features;
 pub mod fs;

@@ -114,15 +114,7 @@ const fn read_write_ioctl(kind: u8, number: u8, size_bytes: usize) -> u32 {
 
 /// The value of a system call made through libc, or the error that it left in `errno`.
 pub(crate) fn check(ret: c_long) -> Result<usize, Errno> {
-    if let Ok(value) = usize::try_from(ret) { Ok(value) } else { Err(last_errno()) }
-}
-
-/// The error that the last failed call of this thread left behind.
-fn last_errno() -> Errno {
-    // SAFETY: errno(3): the call has no precondition.
-    let errno = unsafe { libc::__errno_location() };
-    // SAFETY: errno(3): the pointer is to the calling thread's own integer and never null.
-    Errno::from_raw_os_error(unsafe { *errno })
+    if let Ok(value) = usize::try_from(ret) { Ok(value) } else { Err(crate::errno::last()) }
 }
 
 #[cfg(test)]

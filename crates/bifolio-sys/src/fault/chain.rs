@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "dispositions are read, set and called through the C interface")]
 
 use super::Signal;
-use crate::Errno;
+use crate::{Errno, errno};
 use core::ffi::{c_int, c_void};
 use core::mem::{MaybeUninit, transmute, zeroed};
 use core::ptr::{null, null_mut};
@@ -93,7 +93,7 @@ pub(super) fn current(signal: Signal) -> Result<libc::sigaction, Errno> {
     let mut action = MaybeUninit::uninit();
     // SAFETY: a null new action only asks; the answer is written to `action`.
     if unsafe { libc::sigaction(signal.number(), null(), action.as_mut_ptr()) } != 0 {
-        return Err(last_errno());
+        return Err(errno::last());
     }
     // SAFETY: the call succeeded, so it wrote the answer.
     Ok(unsafe { action.assume_init() })
@@ -104,7 +104,7 @@ pub(super) fn replace(signal: Signal, new: &libc::sigaction) -> Result<libc::sig
     let mut old = MaybeUninit::uninit();
     // SAFETY: both point to actions of this frame.
     if unsafe { libc::sigaction(signal.number(), new, old.as_mut_ptr()) } != 0 {
-        return Err(last_errno());
+        return Err(errno::last());
     }
     // SAFETY: the call succeeded, so it wrote the old action.
     Ok(unsafe { old.assume_init() })
@@ -172,9 +172,4 @@ fn mask_word(set: &libc::sigset_t) -> u64 {
     // SAFETY: the first 64 bits of the set are the signals 1 to 64, and the set is at least that
     // large.
     unsafe { (&raw const *set).cast::<u64>().read() }
-}
-
-fn last_errno() -> Errno {
-    // SAFETY: the location is this thread's own.
-    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
 }

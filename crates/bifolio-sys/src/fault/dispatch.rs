@@ -9,8 +9,8 @@ use super::chain::{self, Previous};
 use super::context::Context;
 use super::ranges::{Slot, Table};
 use super::{Info, Resolution, Resolver, Signal};
-use crate::Errno;
 use crate::guard::{self, FaultCode};
+use crate::{Errno, errno};
 use core::ffi::{c_int, c_void};
 use core::fmt;
 use core::ops::Range;
@@ -98,16 +98,14 @@ fn handler_address() -> usize {
 
 /// The handler. Async-signal-safe.
 unsafe extern "C" fn on_signal(number: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the location is this thread's own.
-    let errno = unsafe { *libc::__errno_location() };
+    let errno = errno::get();
     // SAFETY: the arguments are the kernel's.
     let is_done = unsafe { handle(number, info.cast(), context) };
     if !is_done && let Some(signal) = Signal::from_number(number) {
         // SAFETY: this is a handler of `signal`, and these are its arguments.
         unsafe { previous(signal).call(signal, info, context) };
     }
-    // SAFETY: the location is this thread's own.
-    unsafe { *libc::__errno_location() = errno };
+    errno::set(errno);
 }
 
 /// Handles a fault that belongs to a guarded access or to a registered range; `false` means that it
@@ -124,7 +122,8 @@ pub unsafe fn handle(signal: c_int, info: *mut c_void, context: *mut c_void) -> 
     let Some(signal) = Signal::from_number(signal) else { return false };
     let info = info.cast::<libc::siginfo_t>();
     // SAFETY: the caller's promise.
-    let si_code = unsafe { (*info).si_code };
+    let siginfo = unsafe { &*info };
+    let si_code = siginfo.si_code;
     let is_fault = si_code > 0 && !(signal == Signal::Bus && si_code == BUS_MCEERR_AO);
     if !is_fault {
         return false;
@@ -133,7 +132,7 @@ pub unsafe fn handle(signal: c_int, info: *mut c_void, context: *mut c_void) -> 
     let mut context = unsafe { Context::from_handler(context) };
     let pc = context.pc();
     // SAFETY: for these two signals with a kernel's code the union holds an address (sigaction(2)).
-    let addr = unsafe { (*info).si_addr() } as usize;
+    let addr = unsafe { siginfo.si_addr() } as usize;
     let info = Info { addr, signal, si_code, is_write: context.is_write(), pc };
     if RANGES.resolve(&info) == Resolution::Retry {
         return true;

@@ -11,7 +11,7 @@
 #![allow(unsafe_code, reason = "a child process by clone(2), and memory mapped only to fault")]
 
 use super::Signal;
-use crate::{Errno, guard};
+use crate::{Errno, errno, guard};
 use core::ffi::c_int;
 use core::ptr::null_mut;
 use rustix::mm::{MapFlags, ProtFlags};
@@ -61,7 +61,7 @@ pub fn probe(signal: Signal) -> Probe {
     match child {
         0 => run_child(signal),
         child if child > 0 => wait(child as libc::pid_t),
-        _ => Probe::Unknown(last_errno()),
+        _ => Probe::Unknown(errno::last()),
     }
 }
 
@@ -113,8 +113,8 @@ fn wait(child: libc::pid_t) -> Probe {
                 _ => Probe::Dies,
             };
         }
-        if ended < 0 && last_errno() != Errno::INTR {
-            return Probe::Unknown(last_errno());
+        if ended < 0 && errno::last() != Errno::INTR {
+            return Probe::Unknown(errno::last());
         }
         let pause = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
         // SAFETY: the time lives in this frame; null discards what was left of it.
@@ -125,9 +125,4 @@ fn wait(child: libc::pid_t) -> Probe {
     // SAFETY: null discards the status.
     unsafe { libc::waitpid(child, null_mut(), libc::__WALL) };
     Probe::Unknown(Errno::TIMEDOUT)
-}
-
-fn last_errno() -> Errno {
-    // SAFETY: the location is this thread's own.
-    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
 }

@@ -22,7 +22,6 @@
 use super::{Info, Resolution, Resolver};
 use crate::Errno;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence, yield_now};
-use core::mem::size_of;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 
@@ -42,14 +41,16 @@ pub(super) struct Slot {
 
 impl Slot {
     #[cfg(not(loom))]
-    const EMPTY: Slot = Slot {
-        state: AtomicU32::new(FREE),
-        users: AtomicU32::new(0),
-        start: AtomicUsize::new(0),
-        end: AtomicUsize::new(0),
-        resolver: AtomicUsize::new(0),
-        data: AtomicUsize::new(0),
-    };
+    const fn empty() -> Slot {
+        Slot {
+            state: AtomicU32::new(FREE),
+            users: AtomicU32::new(0),
+            start: AtomicUsize::new(0),
+            end: AtomicUsize::new(0),
+            resolver: AtomicUsize::new(0),
+            data: AtomicUsize::new(0),
+        }
+    }
 
     fn claim(&self, range: &Range<usize>, resolver: Resolver, data: usize) -> bool {
         // Acquire pairs with the release that set FREE: the last owner's fields are no longer read.
@@ -139,7 +140,12 @@ pub(super) struct Table {
 impl Table {
     #[cfg(not(loom))]
     pub(super) const fn new() -> Self {
-        Table { first: Slab { slots: [Slot::EMPTY; SLAB_SLOTS], next: AtomicPtr::new(null_mut()) } }
+        Table {
+            first: Slab {
+                slots: [const { Slot::empty() }; SLAB_SLOTS],
+                next: AtomicPtr::new(null_mut()),
+            },
+        }
     }
 
     /// Finds a slot for `range`, with a further slab where all are taken.
