@@ -19,12 +19,13 @@ pub const CASES: &[Case] = &[
     Case { name: "memory", run: memory },
 ];
 
-/// Builds the program in release mode and returns its path.
+/// Builds the program as this one was built (in release mode for figures) and returns its path.
 fn bifolio() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--release", "--quiet", "--locked", "-p", "bifolio-cli"])
+        .args(["build", "--quiet", "--locked", "-p", "bifolio-cli"])
+        .args(if cfg!(debug_assertions) { &[][..] } else { &["--release"] })
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(root)
         .stderr(Stdio::inherit())

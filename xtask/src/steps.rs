@@ -25,6 +25,11 @@ pub(crate) const STEPS: &[Step] = &[
         run: clippy,
     },
     Step { name: "test", about: "all tests and the examples in the documentation", run: test },
+    Step {
+        name: "loom",
+        about: "the lock-free tables under the model checker, every interleaving",
+        run: loom,
+    },
     Step { name: "doc", about: "rustdoc, warnings denied", run: doc },
     Step {
         name: "alone",
@@ -134,6 +139,13 @@ fn clippy(workspace: &Workspace) -> Result<(), String> {
 /// The README's command, and the examples in the documentation come with it.
 fn test(workspace: &Workspace) -> Result<(), String> {
     workspace.cargo("test --workspace --locked")
+}
+
+/// The models run the shipped source, built with the checker's atomics into a directory of its own.
+fn loom(workspace: &Workspace) -> Result<(), String> {
+    let loom = [("RUSTFLAGS", "--cfg loom")];
+    let line = "test --locked -p bifolio-sys --lib --release --target-dir target/loom model";
+    workspace.cargo_with(line, &loom)
 }
 
 /// The program shares its name with the library, so their pages are built one after the other and

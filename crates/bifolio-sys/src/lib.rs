@@ -4,6 +4,10 @@
 //! handler lives here, behind typed functions that keep the kernel's names: the rest of Bifolio
 //! never meets `libc` or `rustix`.
 #![no_std]
+#![cfg_attr(
+    loom,
+    allow(dead_code, unused_imports, reason = "the model checker runs the tables only")
+)]
 
 pub mod bytes;
 mod errno;
