@@ -246,8 +246,9 @@ mod model {
     extern crate std;
     use super::*;
     use crate::fault::Signal;
+    use loom::cell::UnsafeCell;
     use loom::sync::Arc;
-    use loom::sync::atomic::AtomicBool;
+
     use std::boxed::Box;
 
     impl Table {
@@ -279,15 +280,34 @@ mod model {
         drop(unsafe { Box::from_raw(slab.as_ptr()) });
     }
 
-    /// What a registration points to: alive until its owner took the registration back.
+    /// What a registration points to: its owner destroys it once the registration is taken back, and
+    /// the checker sees any reading that is not ordered before that.
     struct Owned {
-        alive: AtomicBool,
+        is_alive: UnsafeCell<bool>,
     }
+
+    impl Owned {
+        fn new() -> Arc<Self> {
+            Arc::new(Owned { is_alive: UnsafeCell::new(true) })
+        }
+
+        fn destroy(&self) {
+            // SAFETY: the checker verifies that nobody reads at the same time.
+            self.is_alive.with_mut(|is_alive| unsafe { *is_alive = false });
+        }
+    }
+
+    // SAFETY: the models order all access to the cell, which the checker verifies.
+    unsafe impl Sync for Owned {}
+    // SAFETY: as above.
+    unsafe impl Send for Owned {}
 
     unsafe fn resolver(_: &Info, data: usize) -> Resolution {
         // SAFETY: the models keep every `Owned` allocated to their end.
         let owned = unsafe { &*(data as *const Owned) };
-        assert!(owned.alive.load(Ordering::Relaxed), "a resolver ran after its removal");
+        // SAFETY: the checker verifies that nobody writes at the same time.
+        let is_alive = owned.is_alive.with(|is_alive| unsafe { *is_alive });
+        assert!(is_alive, "a resolver ran after its removal");
         Resolution::Retry
     }
 
@@ -299,7 +319,7 @@ mod model {
     fn a_removed_resolver_never_runs() {
         loom::model(|| {
             let table = Arc::new(Table::for_model());
-            let owned = Arc::new(Owned { alive: AtomicBool::new(true) });
+            let owned = Owned::new();
             let data = &raw const *owned as usize;
             let slot: *const Slot = table.insert(&(100..200), resolver, data).unwrap();
             let reader = {
@@ -311,7 +331,7 @@ mod model {
             };
             // SAFETY: slots live as long as their table.
             table.remove(unsafe { &*slot });
-            owned.alive.store(false, Ordering::Relaxed);
+            owned.destroy();
             reader.join().unwrap();
             assert_eq!(table.resolve(&info(150)), Resolution::Decline);
         });
@@ -356,7 +376,7 @@ mod model {
     fn two_threads_may_extend_the_table_at_once() {
         loom::model(|| {
             let table = Arc::new(Table::for_model());
-            let owned = Arc::new(Owned { alive: AtomicBool::new(true) });
+            let owned = Owned::new();
             let data = &raw const *owned as usize;
             let other = {
                 let table = Arc::clone(&table);
