@@ -18,8 +18,8 @@
 //!
 //! # Which CPUs
 //!
-//! * x86-64: SSE2, AVX2 in copies where the CPU has it, and `rep movsb` for long ones. All tests run
-//!   natively, with AVX2 and without.
+//! * x86-64: SSE2, AVX2 in copies where the CPU has it, and `rep movsb` for long ones. All tests
+//!   run natively, with AVX2 and without.
 //! * aarch64: ARMv8.0. `tests/guard_asm.rs` assembles the file with gcc's cross assembler and runs
 //!   it under qemu-user from a program in C: every operation, every start and end around a missing
 //!   page, exact counts, atomics with threads, preserved registers. It was not run on a real
@@ -108,8 +108,8 @@ pub unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) -> Result<(), Fault
 /// kilobytes of the source meanwhile.
 ///
 /// It is for a consumer that goes through a long range piece by piece. Pieces of 1 to 4 KiB serve
-/// best: they stay in the first cache, and the CPU fetches the next while the consumer works on one.
-/// With pieces larger than about 8 KiB the memory stands idle meanwhile.
+/// best: they stay in the first cache, and the CPU fetches the next while the consumer works on
+/// one. With pieces larger than about 8 KiB the memory stands idle meanwhile.
 ///
 /// # Errors
 ///
