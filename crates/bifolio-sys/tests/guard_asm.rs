@@ -1,7 +1,9 @@
-//! The very `.s` files that the crate is built from, assembled by gcc and called from C: natively, and aarch64's under qemu.
+//! The very `.s` files that the crate is built from, assembled by gcc and called from C: natively,
+//! and aarch64's under qemu.
 //!
-//! The Rust tests run on the CPU that the compiler builds for. This one also runs the other CPU's assembly, if the machine has a
-//! cross compiler and an emulator (Debian: `gcc-aarch64-linux-gnu`, `qemu-user`).
+//! The Rust tests run on the CPU that the compiler builds for. This one also runs the other CPU's
+//! assembly, if the machine has a cross compiler and an emulator (Debian: `gcc-aarch64-linux-gnu`,
+//! `qemu-user`).
 #![cfg(not(miri))]
 
 use std::path::{Path, PathBuf};
@@ -10,6 +12,8 @@ use std::process::{Command, Output};
 /// One way to build and run the harness.
 struct Target {
     arch: &'static str,
+    /// The files of `src/guard`, one after the other as the crate includes them.
+    assembly: &'static [&'static str],
     compiler: &'static str,
     /// So that gcc takes the syntax that Rust takes.
     assembler_flags: &'static [&'static str],
@@ -18,12 +22,14 @@ struct Target {
 
 const X86_64: Target = Target {
     arch: "x86_64",
+    assembly: &["x86_64.s", "x86_64_word.s"],
     compiler: "gcc",
     assembler_flags: &["-Wa,-msyntax=intel,-mnaked-reg"],
     emulator: None,
 };
 const AARCH64: Target = Target {
     arch: "aarch64",
+    assembly: &["aarch64.s"],
     compiler: if cfg!(target_arch = "aarch64") { "gcc" } else { "aarch64-linux-gnu-gcc" },
     assembler_flags: &[],
     emulator: if cfg!(target_arch = "aarch64") { None } else { Some("qemu-aarch64") },
@@ -72,7 +78,12 @@ impl Target {
         let out = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let object = out.join(format!("guard_{}.o", self.arch));
         let program = out.join(format!("guard_{}", self.arch));
-        let assembly = root.join(format!("src/guard/{}.s", self.arch));
+        let assembly = out.join(format!("guard_{}.s", self.arch));
+        let text = self.assembly.iter().map(|name| {
+            let path = root.join("src/guard").join(name);
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+        });
+        std::fs::write(&assembly, text.collect::<String>()).expect("the directory of the tests");
         run(Command::new(self.compiler)
             .args(self.assembler_flags)
             .args(["-Wa,--fatal-warnings", "-c"])

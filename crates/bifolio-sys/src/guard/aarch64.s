@@ -1,11 +1,14 @@
-// Guarded memory access for AArch64 (AAPCS64, baseline ARMv8.0). The contract is written in mod.rs; what holds here:
+// Guarded memory access for AArch64 (AAPCS64, baseline ARMv8.0). The contract is written in mod.rs;
+// what holds here:
 //
-// 1. A fault between the two labels of a FAULT line resumes at its third label, with every register as the faulting
-//    instruction left it, except x1, which then holds the nonzero fault code. So x1 holds nothing else while memory is touched:
-//    it is zero from the entry of a function to its end, unless a fault put its code there.
-// 2. A function returns x0 = value, x1 = 0 or the fault code. Only x0-x7, v0-v7 and the flags are written; no stack is used, and no
-//    base register is written back by an access.
-// 3. At each instruction that can fault the byte-by-byte code below it can take over with the registers as they are.
+// 1. A fault between the two labels of a FAULT line resumes at its third label, with every register
+//    as the faulting instruction left it, except x1, which then holds the nonzero fault code. So x1
+//    holds nothing else while memory is touched: it is zero from the entry of a function to its
+//    end, unless a fault put its code there.
+// 2. A function returns x0 = value, x1 = 0 or the fault code. Only x0-x7, v0-v7 and the flags are
+//    written; no stack is used, and no base register is written back by an access.
+// 3. At each instruction that can fault the byte-by-byte code below it can take over with the
+//    registers as they are.
 // 4. Stores go from low to high addresses, and no byte is stored whose source was not loaded.
 //
 // The prefetch distances are those measured on x86-64.
@@ -24,7 +27,8 @@ bifolio_sys_0_1_\name:
     .size bifolio_sys_0_1_\name, . - bifolio_sys_0_1_\name
     .endm
 
-    // One entry of the table: three distances from the entry's own address, so that nothing is relocated when the program starts.
+    // One entry of the table: three distances from the entry's own address, so that nothing is
+    // relocated when the program starts.
     .macro FAULT start, end, resume
     .pushsection .rodata.bifolio_sys_0_1_guard, "a", %progbits
     .long \start - .
@@ -48,8 +52,8 @@ bifolio_sys_0_1_guard_\name:
     .p2align 6
     SYMBOL text_start
 
-// copy(x0 = destination, x1 = source, x2 = length) -> bytes copied
-// From the first access on x0, x3 (source) and x2 describe what is left to copy, and x4 is the whole length.
+// copy(x0 = destination, x1 = source, x2 = length) -> bytes copied From the first access on x0, x3
+// (source) and x2 describe what is left to copy, and x4 is the whole length.
     FUNCTION copy
     mov x3, x1
     mov x4, x2
@@ -103,7 +107,8 @@ bifolio_sys_0_1_guard_\name:
     cmp x2, #64
     b.hi .Lguard_copy_64
 .Lguard_copy_last_64:
-    // 1 to 64 bytes are left, and at least 64 were done: the last 64 bytes overlap those. x5 and x6 are the ends.
+    // 1 to 64 bytes are left, and at least 64 were done: the last 64 bytes overlap those. x5 and x6
+    // are the ends.
     ldp q0, q1, [x5, #-64]
     ldp q2, q3, [x5, #-32]
     stp q0, q1, [x6, #-64]
@@ -128,8 +133,8 @@ bifolio_sys_0_1_guard_\name:
     FAULT .Lguard_copy_byte, .Lguard_copy_exit, .Lguard_copy_exit
     END copy
 
-// copy_streaming(x0, x1, x2): copy, for a caller that goes on with what follows the source: asks for that ahead. A prefetch does
-// not fault.
+// copy_streaming(x0, x1, x2): copy, for a caller that goes on with what follows the source: asks
+// for that ahead. A prefetch does not fault.
     FUNCTION copy_streaming
     cmp x2, #64
     b.ls bifolio_sys_0_1_copy
@@ -155,8 +160,8 @@ bifolio_sys_0_1_guard_\name:
     FAULT .Lguard_copy_streaming_64, .Lguard_copy_streaming_end, .Lguard_copy_bytes
     END copy_streaming
 
-// fill(x0 = destination, w1 = byte, x2 = length) -> bytes written
-// From the first access on x0 and x2 describe what is left to fill, x4 is the whole length, w3 the byte, v0 the byte 16 times.
+// fill(x0 = destination, w1 = byte, x2 = length) -> bytes written From the first access on x0 and
+// x2 describe what is left to fill, x4 is the whole length, w3 the byte, v0 the byte 16 times.
     FUNCTION fill
     mov w3, w1
     mov x4, x2
@@ -201,8 +206,8 @@ bifolio_sys_0_1_guard_\name:
     FAULT .Lguard_fill_byte, .Lguard_fill_exit, .Lguard_fill_exit
     END fill
 
-// compare(x0, x1, x2 = length) -> bytes that are equal: the length, or the offset of the first difference
-// x0, x3 and x2 describe what is not compared yet, and x4 is the whole length.
+// compare(x0, x1, x2 = length) -> bytes that are equal: the length, or the offset of the first
+// difference x0, x3 and x2 describe what is not compared yet, and x4 is the whole length.
     FUNCTION compare
     mov x3, x1
     mov x4, x2
@@ -260,8 +265,9 @@ bifolio_sys_0_1_guard_\name:
     FAULT .Lguard_compare_byte, .Lguard_compare_exit, .Lguard_compare_exit
     END compare
 
-// find_byte(x0 = start, w1 = byte, x2 = length) -> bytes before the first such byte: the length when there is none
-// x0 and x2 describe what is not searched yet, x4 is the whole length, w3 the byte, v4 the byte 16 times.
+// find_byte(x0 = start, w1 = byte, x2 = length) -> bytes before the first such byte: the length
+// when there is none x0 and x2 describe what is not searched yet, x4 is the whole length, w3 the
+// byte, v4 the byte 16 times.
     FUNCTION find_byte
     and w3, w1, #0xff
     mov x4, x2
@@ -319,7 +325,8 @@ bifolio_sys_0_1_guard_\name:
     END \name
     .endm
 
-    // w4 or x4 is the word before, and \new, computed from it and from the operand w2 or x2 by \compute, the one after.
+    // w4 or x4 is the word before, and \new, computed from it and from the operand w2 or x2 by
+    // \compute, the one after.
     .macro EXCHANGE name, bits, size, r, new, compute:vararg
     FUNCTION \name\bits
     mov x2, x1
@@ -335,7 +342,8 @@ bifolio_sys_0_1_guard_\name:
     GUARDED \name\bits
     .endm
 
-    // size: the suffix of the instructions; r: w or x; extend: how the expected word is widened to a register.
+    // size: the suffix of the instructions; r: w or x; extend: how the expected word is widened to
+    // a register.
     .macro WORD bits, r, size, extend
     // load(x0) -> the word
     FUNCTION load\bits
@@ -363,7 +371,8 @@ bifolio_sys_0_1_guard_\name:
     EXCHANGE fetch_or, \bits, \size, \r, \r\()5, orr \r\()5, \r\()4, \r\()2
     EXCHANGE fetch_xor, \bits, \size, \r, \r\()5, eor \r\()5, \r\()4, \r\()2
 
-    // compare_exchange(x0, x1 = expected, x2 = new) -> the word before; it was replaced if it equals the expected one.
+    // compare_exchange(x0, x1 = expected, x2 = new) -> the word before; it was replaced if it
+    // equals the expected one.
     FUNCTION compare_exchange\bits
     \extend \r\()3, \r\()1
     mov x1, xzr

@@ -1,5 +1,9 @@
 //! The place of the assembly on a CPU that it was not written for, and under Miri: every function
 //! fails and touches nothing.
+//!
+//! # Safety
+//!
+//! The functions are unsafe because those are whose place they take. They touch nothing.
 #![allow(unsafe_code, reason = "the functions are unsafe as those are whose place they take")]
 
 use super::FaultCode;

@@ -1,10 +1,10 @@
 //! The assembly: its inclusion, the names of its functions, and its table of instructions.
 //!
-//! The table is read only, and its text and entries are laid down by the assembler in one section
-//! each:
+//! # Safety
+//!
+//! Unsafe code declares the assembly's symbols and reads its table, which is read only.
 //!
 //! 1. `TABLE..TABLE_END` is a whole number of [`Entry`]s, at an alignment of 4.
-#![allow(dead_code, reason = "the dispatcher is the caller of `resume_at`")]
 #![allow(unsafe_code, reason = "declares the assembly's symbols and reads its table by pointer")]
 
 use core::arch::global_asm;
@@ -12,7 +12,7 @@ use core::arch::global_asm;
 #[cfg(target_arch = "aarch64")]
 global_asm!(include_str!("aarch64.s"), options(raw));
 #[cfg(target_arch = "x86_64")]
-global_asm!(include_str!("x86_64.s"), options(raw));
+global_asm!(concat!(include_str!("x86_64.s"), include_str!("x86_64_word.s")), options(raw));
 
 pub(super) const AVAILABLE: bool = true;
 

@@ -24,7 +24,8 @@ impl core::error::Error for Fault {}
 ///
 /// # References
 ///
-/// [sigaction(2)](https://man7.org/linux/man-pages/man2/sigaction.2.html), on `si_code` for SIGSEGV and SIGBUS.
+/// [sigaction(2)](https://man7.org/linux/man-pages/man2/sigaction.2.html), on `si_code` for SIGSEGV
+/// and SIGBUS.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FaultCode(NonZeroU32);
 

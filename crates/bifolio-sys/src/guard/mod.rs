@@ -1,38 +1,46 @@
 //! Guarded access: instructions whose faults are values.
 //!
-//! Memory that somebody else can change or take away (a file mapping, memory shared with another process) cannot be a `&[u8]`: a
-//! change is a data race, a truncation is a SIGBUS. Here it is reached through assembly, which knows no data race, and whose
-//! instructions are listed in a table: the dispatcher of [`fault`](crate::fault) sends a fault in one of them to its exit, and the
-//! call returns [`Fault`] with the exact number of bytes done. Without that dispatcher installed a fault is a signal as ever.
+//! Memory that somebody else can change or take away (a file mapping, memory shared with another
+//! process) cannot be a `&[u8]`: a change is a data race, a truncation is a SIGBUS. Here it is
+//! reached through assembly, which knows no data race, and whose instructions are listed in a
+//! table: the dispatcher of [`fault`](crate::fault) sends a fault in one of them to its exit, and
+//! the call returns [`Fault`] with the exact number of bytes done. Without that dispatcher
+//! installed a fault is a signal as ever.
 //!
 //! # How it works
 //!
-//! Each entry of the table is three `i32` (`start`, `end`, `resume`), distances from the entry's own address. A SIGBUS or SIGSEGV
-//! whose program counter lies in `start..end` goes on at `resume`, after the dispatcher has put the nonzero packed fault code
-//! `signal | (si_code & 0xff) << 8` into the second return register (`rdx`, `x1`). Each function returns two words: its value, and
-//! zero or that code. A wide loop resumes in a byte loop that is guarded too, so that the count is exact.
+//! Each entry of the table is three `i32` (`start`, `end`, `resume`), distances from the entry's
+//! own address. A SIGBUS or SIGSEGV whose program counter lies in `start..end` goes on at `resume`,
+//! after the dispatcher has put the nonzero packed fault code `signal | (si_code & 0xff) << 8` into
+//! the second return register (`rdx`, `x1`). Each function returns two words: its value, and zero
+//! or that code. A wide loop resumes in a byte loop that is guarded too, so that the count is
+//! exact.
 //!
 //! # Which CPUs
 //!
-//! * x86-64: SSE2 and `rep movsb`. All tests run natively.
-//! * aarch64: ARMv8.0. `tests/guard_asm.rs` assembles the file with gcc's cross assembler and runs it under qemu-user from a program
-//!   in C: every operation, every start and end around a missing page, exact counts, atomics with threads, preserved registers. It
-//!   was not run on a real aarch64 CPU, and neither the Rust around it nor its speed was tested there.
-//! * Any other CPU, and Miri: nothing is accessed, every call returns [`Cause::NoAssembly`], and [`available`] says so; callers go
-//!   through system calls (`process_vm_readv`, `pread`) instead.
+//! * x86-64: SSE2, AVX2 in copies where the CPU has it, and `rep movsb` for long ones. All tests
+//!   run natively, with AVX2 and without.
+//! * aarch64: ARMv8.0. `tests/guard_asm.rs` assembles the file with gcc's cross assembler and runs
+//!   it under qemu-user from a program in C: every operation, every start and end around a missing
+//!   page, exact counts, atomics with threads, preserved registers. It was not run on a real
+//!   aarch64 CPU, and neither the Rust around it nor its speed was tested there.
+//! * Any other CPU, and Miri: nothing is accessed, every call returns [`Cause::NoAssembly`], and
+//!   [`available`] says so; callers go through system calls (`process_vm_readv`, `pread`) instead.
 //!
 //! # What it does not do
 //!
-//! It does not make a bad pointer good. Reading any address is sound (there is no data race in assembly, and a fault is a value), but
-//! what is written lands in whatever lies there, and what is read is whatever lies there: so the callers' contract is about whose
-//! memory it is, not about whether it is mapped.
+//! It does not make a bad pointer good. Reading any address is sound (there is no data race in
+//! assembly, and a fault is a value), but what is written lands in whatever lies there, and what is
+//! read is whatever lies there: so the callers' contract is about whose memory it is, not about
+//! whether it is mapped.
 //!
 //! # Safety
 //!
 //! Unsafe code is the purpose of these files: calls into assembly with raw pointers.
 //!
-//! 1. The assembly accesses only `[ptr, ptr + len)` (or the one word), writes only its destination, and keeps every register that
-//!    the ABI calls preserved, also when it faults (`tests/guard.rs`, `tests/guard_asm.rs`).
+//! 1. The assembly accesses only `[ptr, ptr + len)` (or the one word), writes only its destination,
+//!    and keeps every register that the ABI calls preserved, also when it faults (`tests/guard.rs`,
+//!    `tests/guard_asm.rs`).
 //! 2. It returns a `value` of at most `len`, equal to `len` where all is done.
 #![allow(unsafe_code, reason = "calls of assembly with raw pointers; see # Safety above")]
 
@@ -54,7 +62,8 @@ pub use word::Word;
 
 pub(crate) use asm::resume_at;
 
-/// Whether this build has guarded access at all; if not, every function here fails with [`Cause::NoAssembly`].
+/// Whether this build has guarded access at all; if not, every function here fails with
+/// [`Cause::NoAssembly`].
 ///
 /// ```
 /// # #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
@@ -67,17 +76,19 @@ pub const fn available() -> bool {
 
 /// Copies `len` bytes from `src` to `dst`, which may be changed or taken away meanwhile.
 ///
-/// Bytes that another thread or process writes meanwhile are copied as they were at some moment, each for itself. When the two
-/// ranges overlap, the bytes copied are unspecified.
+/// Bytes that another thread or process writes meanwhile are copied as they were at some moment,
+/// each for itself. When the two ranges overlap, the bytes copied are unspecified.
 ///
 /// # Errors
 ///
-/// [`Fault`] at the first byte that can not be read or written: `done` bytes before it were copied, and none after it.
+/// [`Fault`] at the first byte that can not be read or written: `done` bytes before it were copied,
+/// and none after it.
 ///
 /// # Safety
 ///
-/// The caller may write `len` bytes at `dst`: no Rust reference or object that relies on them is alive. What of both ranges is
-/// not mapped, or goes away, is no matter once [`fault::install`](crate::fault) was called.
+/// The caller may write `len` bytes at `dst`: no Rust reference or object that relies on them is
+/// alive. What of both ranges is not mapped, or goes away, is no matter once
+/// [`fault::install`](crate::fault) was called.
 ///
 /// ```
 /// # use bifolio_sys::guard;
@@ -93,10 +104,12 @@ pub unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) -> Result<(), Fault
     unsafe { asm::copy(dst, src, len) }.into_result().map(drop)
 }
 
-/// [`copy`], for a caller that reads on where this call ends: it asks the CPU for the next kilobytes of the source meanwhile.
+/// [`copy`], for a caller that reads on where this call ends: it asks the CPU for the next
+/// kilobytes of the source meanwhile.
 ///
-/// A consumer of a long range that copies pieces of 4 KiB and works on each is as fast as one that reads the range itself. With
-/// larger pieces the memory stands idle while the consumer works.
+/// It is for a consumer that goes through a long range piece by piece. Pieces of 1 to 4 KiB serve
+/// best: they stay in the first cache, and the CPU fetches the next while the consumer works on
+/// one. With pieces larger than about 8 KiB the memory stands idle meanwhile.
 ///
 /// # Errors
 ///
@@ -128,7 +141,8 @@ pub unsafe fn copy_streaming(dst: *mut u8, src: *const u8, len: usize) -> Result
 ///
 /// # Errors
 ///
-/// [`Fault`] at the first byte that can not be written: `done` bytes before it were, and none after it.
+/// [`Fault`] at the first byte that can not be written: `done` bytes before it were, and none after
+/// it.
 ///
 /// # Safety
 ///
@@ -148,15 +162,17 @@ pub unsafe fn fill(dst: *mut u8, byte: u8, len: usize) -> Result<(), Fault> {
     unsafe { asm::fill(dst, byte, len) }.into_result().map(drop)
 }
 
-/// The offset of the first difference between the `len` bytes at `a` and at `b`, or `None` if they are equal.
+/// The offset of the first difference between the `len` bytes at `a` and at `b`, or `None` if they
+/// are equal.
 ///
 /// # Errors
 ///
-/// [`Fault`] at the first byte that can not be read, if no difference lies before it; the `done` bytes before it are equal.
+/// [`Fault`] at the first byte that can not be read, if no difference lies before it; the `done`
+/// bytes before it are equal.
 ///
 /// # Safety
 ///
-/// Nobody takes part in the program's meaning at those addresses who forbids reading (no device registers).
+/// Reading at both addresses has no effect of its own: they are not a device's registers.
 ///
 /// ```
 /// # use bifolio_sys::guard;
@@ -176,7 +192,8 @@ pub unsafe fn compare(a: *const u8, b: *const u8, len: usize) -> Result<Option<u
 ///
 /// # Errors
 ///
-/// [`Fault`] at the first byte that can not be read, if `byte` is not before it; the `done` bytes before it are others.
+/// [`Fault`] at the first byte that can not be read, if `byte` is not before it; the `done` bytes
+/// before it are others.
 ///
 /// # Safety
 ///

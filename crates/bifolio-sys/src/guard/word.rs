@@ -1,4 +1,8 @@
 //! Guarded access to one word, atomic: what `core::sync::atomic` does, on memory that can go away.
+//!
+//! # Safety
+//!
+//! Unsafe code calls the assembly with raw pointers, under invariants 1 and 2 of the parent module.
 #![allow(unsafe_code, reason = "calls of assembly with raw pointers; see the parent module")]
 
 use super::{Fault, asm};

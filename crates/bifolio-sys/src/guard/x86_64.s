@@ -1,12 +1,15 @@
-# Guarded memory access for x86-64 (System V ABI; SSE2, and AVX2 where it is there), in Intel syntax (GNU as: -msyntax=intel -mnaked-reg). The contract is written in mod.rs; what holds here:
+# Guarded memory access for x86-64 (System V ABI; SSE2, and AVX2 where it is there), in Intel syntax
+# (GNU as: -msyntax=intel -mnaked-reg). The contract is written in mod.rs; what holds here:
 #
-# 1. A fault between the two labels of a FAULT line resumes at its third label, with every register as the faulting
-#    instruction left it, except rdx, which then holds the nonzero fault code. So rdx holds nothing else while memory is touched:
-#    it is zero from the entry of a function to its end, unless a fault put its code there.
-# 2. A function returns rax = value, rdx = 0 or the fault code. Only rax, rcx, rdx, rsi, rdi, r8-r10 and xmm0-xmm7 (ymm0 and
-#    ymm1, whose upper halves are zero again at the end) are written, and the direction flag, which the ABI gives us clear, is left
-#    alone.
-# 3. At each instruction that can fault the byte-by-byte code below it can take over with the registers as they are.
+# 1. A fault between the two labels of a FAULT line resumes at its third label, with every register
+#    as the faulting instruction left it, except rdx, which then holds the nonzero fault code. So
+#    rdx holds nothing else while memory is touched: it is zero from the entry of a function to its
+#    end, unless a fault put its code there.
+# 2. A function returns rax = value, rdx = 0 or the fault code. Only rax, rcx, rdx, rsi, rdi, r8-r10
+#    and xmm0-xmm7 (ymm0 and ymm1, whose upper halves are zero again at the end) are written, and
+#    the direction flag, which the ABI gives us clear, is left alone.
+# 3. At each instruction that can fault the byte-by-byte code below it can take over with the
+#    registers as they are.
 # 4. Stores go from low to high addresses, and no byte is stored whose source was not loaded.
 
     .macro FUNCTION name
@@ -23,7 +26,8 @@ bifolio_sys_0_1_\name:
     .size bifolio_sys_0_1_\name, . - bifolio_sys_0_1_\name
     .endm
 
-    # One entry of the table: three distances from the entry's own address, so that nothing is relocated when the program starts.
+    # One entry of the table: three distances from the entry's own address, so that nothing is
+    # relocated when the program starts.
     .macro FAULT start, end, resume
     .pushsection .rodata.bifolio_sys_0_1_guard, "a", @progbits
     .long \start - .
@@ -39,6 +43,14 @@ bifolio_sys_0_1_\name:
 bifolio_sys_0_1_guard_\name:
     .endm
 
+    # A loop of the copies has done 64 bytes: are more than 64 left?
+    .macro COPIED_64
+    add rsi, 64
+    add rdi, 64
+    sub rcx, 64
+    cmp rcx, 64
+    .endm
+
     .section .rodata.bifolio_sys_0_1_guard, "a", @progbits
     .p2align 2
     SYMBOL table
@@ -47,8 +59,8 @@ bifolio_sys_0_1_guard_\name:
     .p2align 6
     SYMBOL text_start
 
-# copy(rdi = destination, rsi = source, rdx = length) -> bytes copied
-# From the first access on rdi, rsi and rcx describe what is left to copy, and rax is the whole length.
+# copy(rdi = destination, rsi = source, rdx = length) -> bytes copied From the first access on rdi,
+# rsi and rcx describe what is left to copy, and rax is the whole length.
     FUNCTION copy
     mov rax, rdx
     mov rcx, rdx
@@ -106,7 +118,8 @@ bifolio_sys_0_1_guard_\name:
     movdqu [rdi + rcx - 16], xmm3
     ret
 .Lguard_copy_above_64:
-    # From here on `rep movsb` costs less than these loops, where the CPU has it fast (measured: equal at about 3 KiB).
+    # From here on `rep movsb` costs less than these loops, where the CPU has it fast (measured:
+    # equal at about 3 KiB).
     cmp rcx, 3072
     jae .Lguard_copy_bytes
     cmp byte ptr [rip + bifolio_sys_0_1_guard_avx2], 1
@@ -122,10 +135,7 @@ bifolio_sys_0_1_guard_\name:
     movdqu [rdi + 16], xmm1
     movdqu [rdi + 32], xmm2
     movdqu [rdi + 48], xmm3
-    add rsi, 64
-    add rdi, 64
-    sub rcx, 64
-    cmp rcx, 64
+    COPIED_64
     ja .Lguard_copy_64
 .Lguard_copy_last_64:
     # 1 to 64 bytes are left, and at least 64 were done: the last 64 bytes overlap those.
@@ -144,10 +154,7 @@ bifolio_sys_0_1_guard_\name:
     vmovdqu ymm1, [rsi + 32]
     vmovdqu [rdi], ymm0
     vmovdqu [rdi + 32], ymm1
-    add rsi, 64
-    add rdi, 64
-    sub rcx, 64
-    cmp rcx, 64
+    COPIED_64
     ja .Lguard_copy_avx2
 .Lguard_copy_avx2_last_64:
     vmovdqu ymm0, [rsi + rcx - 64]
@@ -175,8 +182,9 @@ bifolio_sys_0_1_guard_\name:
     FAULT .Lguard_copy_rep, .Lguard_copy_exit, .Lguard_copy_exit
     END copy
 
-# copy_streaming(rdi, rsi, rdx): copy, for a caller that goes on with what follows the source: asks for that ahead. A prefetch
-# does not fault. 8 KiB ahead is where copying 1 GiB in pieces of 4 KiB, with work on each, was fastest.
+# copy_streaming(rdi, rsi, rdx): copy, for a caller that goes on with what follows the source: asks
+# for that ahead. A prefetch does not fault. 8 KiB ahead is where copying 1 GiB in pieces of 4 KiB,
+# with work on each, was fastest.
     FUNCTION copy_streaming
     cmp rdx, 64
     jbe bifolio_sys_0_1_copy
@@ -198,10 +206,7 @@ bifolio_sys_0_1_guard_\name:
     movdqu [rdi + 16], xmm1
     movdqu [rdi + 32], xmm2
     movdqu [rdi + 48], xmm3
-    add rsi, 64
-    add rdi, 64
-    sub rcx, 64
-    cmp rcx, 64
+    COPIED_64
     ja .Lguard_copy_streaming_64
     prefetcht0 [rsi + 8192]
     jmp .Lguard_copy_last_64
@@ -212,10 +217,7 @@ bifolio_sys_0_1_guard_\name:
     vmovdqu ymm1, [rsi + 32]
     vmovdqu [rdi], ymm0
     vmovdqu [rdi + 32], ymm1
-    add rsi, 64
-    add rdi, 64
-    sub rcx, 64
-    cmp rcx, 64
+    COPIED_64
     ja .Lguard_copy_streaming_avx2
     prefetcht0 [rsi + 8192]
     jmp .Lguard_copy_avx2_last_64
@@ -265,8 +267,8 @@ bifolio_sys_0_1_guard_\name:
     ret
     .cfi_endproc
 
-# fill(rdi = destination, esi = byte, rdx = length) -> bytes written
-# From the first access on rdi and rcx describe what is left to fill, r8 is the whole length, rax the byte eight times.
+# fill(rdi = destination, esi = byte, rdx = length) -> bytes written From the first access on rdi
+# and rcx describe what is left to fill, r8 is the whole length, rax the byte eight times.
     FUNCTION fill
     mov r8, rdx
     mov rcx, rdx
@@ -313,12 +315,11 @@ bifolio_sys_0_1_guard_\name:
     ret
 .Lguard_fill_below_8:
     cmp ecx, 4
-    jb .Lguard_fill_below_4
+    jb .Lguard_fill_bytes
     mov [rdi], eax
     mov [rdi + rcx - 4], eax
     mov rax, r8
     ret
-.Lguard_fill_below_4:
 .Lguard_fill_bytes:
     xor edx, edx
 .Lguard_fill_rep:
@@ -331,10 +332,11 @@ bifolio_sys_0_1_guard_\name:
     FAULT .Lguard_fill_rep, .Lguard_fill_exit, .Lguard_fill_exit
     END fill
 
-# compare and find_byte ask for memory 4 KiB ahead, which is where 1 GiB was read fastest. A prefetch does not fault.
+# compare and find_byte ask for memory 4 KiB ahead, which is where 1 GiB was read fastest. A
+# prefetch does not fault.
 
-# compare(rdi, rsi, rdx = length) -> bytes that are equal: the length, or the offset of the first difference
-# rax is the offset up to which all is equal, rcx the length.
+# compare(rdi, rsi, rdx = length) -> bytes that are equal: the length, or the offset of the first
+# difference rax is the offset up to which all is equal, rcx the length.
     FUNCTION compare
     mov rcx, rdx
     xor edx, edx
@@ -416,8 +418,8 @@ bifolio_sys_0_1_guard_\name:
     FAULT .Lguard_compare_byte, .Lguard_compare_exit, .Lguard_compare_exit
     END compare
 
-# find_byte(rdi = start, esi = byte, rdx = length) -> bytes before the first such byte: the length when there is none
-# rax is the offset before which there is none, rcx the length.
+# find_byte(rdi = start, esi = byte, rdx = length) -> bytes before the first such byte: the length
+# when there is none rax is the offset before which there is none, rcx the length.
     FUNCTION find_byte
     mov rcx, rdx
     xor edx, edx
@@ -494,99 +496,3 @@ bifolio_sys_0_1_guard_\name:
     FAULT .Lguard_find_64, .Lguard_find_bytes, .Lguard_find_bytes
     FAULT .Lguard_find_byte, .Lguard_find_exit, .Lguard_find_exit
     END find_byte
-
-# The operations on one word. Each guards from its first access to its `ret`, where a fault resumes.
-    .macro GUARDED name
-    FAULT .Lguard_\name\()_access, .Lguard_\name\()_exit, .Lguard_\name\()_exit
-    END \name
-    .endm
-
-    .macro FETCH_BITS op, bits, old, new, operand
-    FUNCTION fetch_\op\()\bits
-    xor edx, edx
-.Lguard_fetch_\op\()\bits\()_access:
-    mov \old, [rdi]
-.Lguard_fetch_\op\()\bits\()_again:
-    mov rcx, rax
-    \op \new, \operand
-    lock cmpxchg [rdi], \new
-    jne .Lguard_fetch_\op\()\bits\()_again
-.Lguard_fetch_\op\()\bits\()_exit:
-    ret
-    GUARDED fetch_\op\()\bits
-    .endm
-
-    # ax, cx, si: rax, rcx and rsi by their names at this width.
-    .macro WORD bits, ax, cx, si
-    # load(rdi) -> the word. Every load of x86 is an acquire.
-    FUNCTION load\bits
-    xor edx, edx
-    xor eax, eax
-.Lguard_load\bits\()_access:
-    mov \ax, [rdi]
-.Lguard_load\bits\()_exit:
-    ret
-    GUARDED load\bits
-
-    # store(rdi, rsi). Every store of x86 is a release.
-    FUNCTION store\bits
-    xor edx, edx
-    xor eax, eax
-.Lguard_store\bits\()_access:
-    mov [rdi], \si
-.Lguard_store\bits\()_exit:
-    ret
-    GUARDED store\bits
-
-    # swap(rdi, rsi) -> the word before. xchg with memory is locked; this is also the sequentially consistent store.
-    FUNCTION swap\bits
-    xor edx, edx
-    mov rax, rsi
-.Lguard_swap\bits\()_access:
-    xchg [rdi], \ax
-.Lguard_swap\bits\()_exit:
-    ret
-    GUARDED swap\bits
-
-    FUNCTION fetch_add\bits
-    xor edx, edx
-    mov rax, rsi
-.Lguard_fetch_add\bits\()_access:
-    lock xadd [rdi], \ax
-.Lguard_fetch_add\bits\()_exit:
-    ret
-    GUARDED fetch_add\bits
-
-    FETCH_BITS and, \bits, \ax, \cx, \si
-    FETCH_BITS or, \bits, \ax, \cx, \si
-    FETCH_BITS xor, \bits, \ax, \cx, \si
-
-    # compare_exchange(rdi, rsi = expected, rdx = new) -> the word before; it was replaced if it equals the expected one.
-    FUNCTION compare_exchange\bits
-    mov rax, rsi
-    mov rcx, rdx
-    xor edx, edx
-.Lguard_compare_exchange\bits\()_access:
-    lock cmpxchg [rdi], \cx
-.Lguard_compare_exchange\bits\()_exit:
-    ret
-    GUARDED compare_exchange\bits
-    .endm
-
-    WORD 8, al, cl, sil
-    WORD 16, ax, cx, si
-    WORD 32, eax, ecx, esi
-    WORD 64, rax, rcx, rsi
-
-    SYMBOL text_end
-
-    .section .rodata.bifolio_sys_0_1_guard, "a", @progbits
-    SYMBOL table_end
-
-    # 0: not known yet; 1: no AVX2; 2: AVX2. Threads that find it out at the same time write the same.
-    .section .bss.bifolio_sys_0_1_guard, "aw", @nobits
-    SYMBOL avx2
-    .zero 1
-
-    .section .note.GNU-stack, "", @progbits
-    .text

@@ -65,6 +65,9 @@ __asm__(
 
 extern const int32_t NAME(guard_table)[], NAME(guard_table_end)[];
 extern const char NAME(guard_text_start)[], NAME(guard_text_end)[];
+#if defined(__x86_64__)
+extern uint8_t NAME(guard_avx2);
+#endif
 function NAME(copy), NAME(copy_streaming), NAME(fill), NAME(compare), NAME(find_byte);
 #define WORD_FUNCTIONS(bits) \
     function NAME(load##bits), NAME(store##bits), NAME(swap##bits), NAME(fetch_add##bits), NAME(fetch_and##bits), \
@@ -109,6 +112,14 @@ struct ret { size_t value, fault; };
 static struct ret call(function *f, size_t a, size_t b, size_t c) {
     size_t out[3];
     watched_call(f, a, b, c, out);
+#if defined(__x86_64__)
+    if (NAME(guard_avx2) == 2) {
+        /* What lies there makes every later SSE instruction slower. */
+        uint64_t upper[4];
+        __asm__ volatile("vextractf128 $1, %%ymm0, (%0); vextractf128 $1, %%ymm1, 16(%0)" : : "r"(upper) : "memory");
+        REQUIRE(!(upper[0] | upper[1] | upper[2] | upper[3]), "the upper halves of ymm are not zero");
+    }
+#endif
     calls++;
     REQUIRE(out[2] == 0, "a preserved register changed");
     return (struct ret){out[0], out[1]};
@@ -319,7 +330,6 @@ int main(void) {
     sigaction(SIGBUS, &action, NULL);
     all();
 #if defined(__x86_64__)
-    extern uint8_t NAME(guard_avx2);
     doing = "detection of AVX2";
     REQUIRE(NAME(guard_avx2) == (__builtin_cpu_supports("avx2") ? 2 : 1), "%d", NAME(guard_avx2));
     /* And as on a CPU without it. */

@@ -1,5 +1,10 @@
 //! Memory with pages missing, and a second view of it through which everything can be prepared and
 //! checked.
+//!
+//! # Safety
+//!
+//! This file maps memory and takes it away, and lends a view of it as a slice.
+#![allow(unsafe_code, reason = "see # Safety above")]
 
 use std::ffi::c_void;
 use std::ptr;

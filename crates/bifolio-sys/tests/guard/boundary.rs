@@ -1,4 +1,9 @@
 //! Every start and end around the boundary between a page that is there and one that is not.
+//!
+//! # Safety
+//!
+//! This file calls the guarded functions with pointers into an arena.
+#![allow(unsafe_code, reason = "see # Safety above")]
 
 use bifolio_sys::guard;
 

@@ -1,4 +1,9 @@
 //! Random ranges over pages of which random ones are missing, against a model.
+//!
+//! # Safety
+//!
+//! This file calls the guarded functions with pointers into an arena.
+#![allow(unsafe_code, reason = "see # Safety above")]
 
 use bifolio_sys::guard::{self, Cause, Fault};
 use rustix::mm::MprotectFlags;

@@ -1,4 +1,9 @@
 //! What the ABI says a call preserves, preserved: after success and after a fault.
+//!
+//! # Safety
+//!
+//! This file calls the assembly by hand, with pointers into an arena.
+#![allow(unsafe_code, reason = "see # Safety above")]
 
 use std::arch::asm;
 
