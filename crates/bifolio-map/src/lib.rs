@@ -17,6 +17,8 @@ mod origin;
 mod pages;
 mod span;
 
+pub use bifolio_sys::{Errno, fault, features, page};
+
 pub use access::{Access, AccessMut, View, ViewMut};
 pub use anon::AnonMap;
 pub use error::{Error, ErrorKind, FileKind, Operation, Result};

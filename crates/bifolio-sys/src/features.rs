@@ -10,7 +10,7 @@
 //!
 //! It does not notice what changes later: a filter installed, a privilege dropped, a sysctl set. A
 //! child of `fork` has its parent's answers. What an administrator may change at any time is in
-//! [`Environment`], read anew each time. The state of the fault handler is told by the handler.
+//! [`Environment`] and [`Features::dispatcher`], read anew each time.
 
 mod environment;
 mod probe;
@@ -186,6 +186,22 @@ impl Features {
     #[must_use]
     pub fn get() -> Self {
         Self(Feature::ALL.map(Feature::support))
+    }
+
+    /// Whether guarded access can count on the fault dispatcher, as the calling thread sees it now: a
+    /// handler that was installed later or a blocked signal shows here.
+    ///
+    /// ```
+    /// use bifolio_sys::{fault, features::Features};
+    ///
+    /// fault::install()?;
+    /// assert!(Features::get().dispatcher().is_sure());
+    /// # Ok::<(), bifolio_sys::Errno>(())
+    /// ```
+    #[cfg(not(loom))]
+    #[must_use]
+    pub fn dispatcher(&self) -> crate::fault::Status {
+        crate::fault::status()
     }
 
     /// Every feature with its answer.
