@@ -17,7 +17,9 @@ mod origin;
 mod pages;
 mod span;
 
-pub use access::{Access, AccessMut, View, ViewMut};
+#[cfg(feature = "std")]
+pub use access::Reader;
+pub use access::{Access, AccessMut, Chunk, Chunks, View, ViewMut};
 pub use anon::AnonMap;
 pub use error::{Error, ErrorKind, FileKind, Operation, Result};
 #[cfg(feature = "std")]
