@@ -17,9 +17,9 @@ mod origin;
 mod pages;
 mod span;
 
-pub use bifolio_sys::{Errno, fault, features, page};
-
-pub use access::{Access, AccessMut, View, ViewMut};
+#[cfg(feature = "std")]
+pub use access::Reader;
+pub use access::{Access, AccessMut, Chunk, Chunks, View, ViewMut};
 pub use anon::AnonMap;
 pub use error::{Error, ErrorKind, FileKind, Operation, Result};
 #[cfg(feature = "std")]
@@ -28,3 +28,5 @@ pub use mapping::{Mapping, Protection, Sharing};
 pub use object::Object;
 pub use options::{HugePages, Options};
 pub use pages::{Advice, Discard, Pages};
+
+pub use bifolio_sys::{Errno, fault, features, page};

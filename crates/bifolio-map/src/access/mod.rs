@@ -3,8 +3,15 @@
 //! A mapping lends a [`View`], and everything else is built on it. The traits only save the call of
 //! `view()`.
 
+mod chunks;
+#[cfg(feature = "std")]
+mod reader;
+mod search;
 mod view;
 
+pub use chunks::{Chunk, Chunks};
+#[cfg(feature = "std")]
+pub use reader::Reader;
 pub(crate) use view::Via;
 pub use view::{View, ViewMut};
 
@@ -15,6 +22,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// Bytes that can be read by offset, whatever others do to them.
 ///
 /// Every method works on the whole mapping; [`view`](Access::view) and [`View::slice`] narrow it.
+/// A `dyn Access` has those that are not generic; the others it has through `view()`.
 pub trait Access {
     /// The window onto all bytes.
     fn view(&self) -> View<'_>;
@@ -41,6 +49,11 @@ pub trait Access {
         self.view().slice(range)
     }
 
+    /// As [`View::by_syscall`].
+    fn by_syscall(&self) -> View<'_> {
+        self.view().by_syscall()
+    }
+
     /// As [`View::read_at`].
     ///
     /// # Errors
@@ -61,14 +74,69 @@ pub trait Access {
         self.view().read_exact_at(buf, offset)
     }
 
+    /// As [`View::read_to_vec`].
+    ///
+    /// # Errors
+    ///
+    /// As [`View::read_to_vec`].
+    #[cfg(feature = "std")]
+    fn read_to_vec(&self, range: Range<usize>) -> Result<std::vec::Vec<u8>> {
+        self.view().read_to_vec(range)
+    }
+
     /// As [`View::load`].
     ///
     /// # Errors
     ///
     /// As [`View::load`].
     #[inline]
-    fn load<T: FromBytes>(&self, offset: usize) -> Result<T> {
+    fn load<T: FromBytes>(&self, offset: usize) -> Result<T>
+    where
+        Self: Sized,
+    {
         self.view().load(offset)
+    }
+
+    /// As [`View::chunks`].
+    ///
+    /// # Panics
+    ///
+    /// As [`View::chunks`].
+    fn chunks<B: AsMut<[u8]>>(&self, buf: B) -> Chunks<'_, B>
+    where
+        Self: Sized,
+    {
+        self.view().chunks(buf)
+    }
+
+    /// As [`View::reader`].
+    #[cfg(feature = "std")]
+    fn reader(&self) -> Reader<'_> {
+        self.view().reader()
+    }
+
+    /// As [`View::lines`].
+    #[cfg(feature = "std")]
+    fn lines(&self) -> std::io::Lines<Reader<'_>> {
+        self.view().lines()
+    }
+
+    /// As [`View::find`].
+    ///
+    /// # Errors
+    ///
+    /// As [`View::find`].
+    fn find(&self, needle: &[u8], from: usize) -> Result<Option<usize>> {
+        self.view().find(needle, from)
+    }
+
+    /// As [`View::find_byte`].
+    ///
+    /// # Errors
+    ///
+    /// As [`View::find_byte`].
+    fn find_byte(&self, byte: u8, from: usize) -> Result<Option<usize>> {
+        self.view().find_byte(byte, from)
     }
 
     /// As [`View::compare`], with all bytes of `other`.
@@ -76,10 +144,7 @@ pub trait Access {
     /// # Errors
     ///
     /// As [`View::compare`].
-    fn compare(&self, other: &impl Access) -> Result<Option<usize>>
-    where
-        Self: Sized,
-    {
+    fn compare(&self, other: &dyn Access) -> Result<Option<usize>> {
         self.view().compare(&other.view())
     }
 }
@@ -116,7 +181,10 @@ pub trait AccessMut: Access {
     ///
     /// As [`ViewMut::store`].
     #[inline]
-    fn store<T: IntoBytes + Immutable>(&self, value: &T, offset: usize) -> Result<()> {
+    fn store<T: IntoBytes + Immutable>(&self, value: &T, offset: usize) -> Result<()>
+    where
+        Self: Sized,
+    {
         self.view_mut().store(value, offset)
     }
 
@@ -127,5 +195,23 @@ pub trait AccessMut: Access {
     /// As [`ViewMut::fill`].
     fn fill(&self, range: Range<usize>, byte: u8) -> Result<()> {
         self.view_mut().fill(range, byte)
+    }
+}
+
+impl Access for View<'_> {
+    fn view(&self) -> View<'_> {
+        *self
+    }
+}
+
+impl Access for ViewMut<'_> {
+    fn view(&self) -> View<'_> {
+        self.as_view()
+    }
+}
+
+impl AccessMut for ViewMut<'_> {
+    fn view_mut(&self) -> ViewMut<'_> {
+        *self
     }
 }

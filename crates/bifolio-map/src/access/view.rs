@@ -172,6 +172,27 @@ impl<'a> View<'a> {
         Ok(len)
     }
 
+    /// As [`read_at`](Self::read_at), for a caller that reads on where this ends.
+    ///
+    /// The bytes before one that cannot be had are a shorter answer; the error is for a call that
+    /// starts at that byte.
+    #[inline]
+    pub(super) fn read_on(&self, buf: &mut [u8], offset: usize) -> Result<usize> {
+        if self.via == Via::Guarded && offset <= self.len {
+            let len = buf.len().min(self.len - offset);
+            // SAFETY: `offset + len <= self.len` (invariants 0 and 2), and `buf` has `len` bytes.
+            match unsafe { guard::copy_streaming(buf.as_mut_ptr(), self.address(offset), len) } {
+                Ok(()) => return Ok(len),
+                Err(fault) if fault.done != 0 => return Ok(fault.done),
+                Err(_) => {}
+            }
+        }
+        match self.read_at(buf, offset) {
+            Err(error) if error.done_bytes() != 0 => Ok(error.done_bytes()),
+            answer => answer,
+        }
+    }
+
     /// Fills `buf` from `offset`.
     ///
     /// # Errors
@@ -458,6 +479,13 @@ impl<'a> View<'a> {
         len: usize,
     ) -> Error {
         self.origin.error(operation, kind, self.start.saturating_add(offset), len)
+    }
+
+    /// An error in some part as one of the whole access `[offset, offset + len)`.
+    #[cold]
+    pub(super) fn of_whole(&self, error: Error, offset: usize, len: usize, done: usize) -> Error {
+        let start = self.position(offset);
+        error.with_range(start..start.saturating_add(len as u64)).with_done(done)
     }
 
     pub(super) fn via(&self) -> Via {
