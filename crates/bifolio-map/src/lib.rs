@@ -10,11 +10,13 @@ mod body;
 mod error;
 #[cfg(feature = "std")]
 mod file;
+mod flush;
 mod mapping;
 mod object;
 mod options;
 mod origin;
 mod pages;
+mod shared;
 mod span;
 
 pub use access::{Access, AccessMut, View, ViewMut};
@@ -26,3 +28,4 @@ pub use mapping::{Mapping, Protection, Sharing};
 pub use object::Object;
 pub use options::{HugePages, Options};
 pub use pages::{Advice, Discard, Pages};
+pub use shared::SharedMap;
