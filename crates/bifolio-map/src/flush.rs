@@ -1,33 +1,8 @@
 //! Durability of shared mappings: what is on the medium when, and what is not.
 //!
 //! A byte written to a shared mapping is in the page cache at once: every process sees it, and it
-//! survives the death of every process, kill -9 included. A power cut or a crash of the kernel is
-//! another matter:
-//!
-//! | call | when it returns | an error of write-back |
-//! |---|---|---|
-//! | none | the kernel writes back when it likes (about 30 s), in any order | is lost, or met by a later flush |
-//! | [`SharedMap::flush_async`] | the writing of the range has begun; nothing is durable | of earlier writing is reported |
-//! | [`SharedMap::flush`] | the range is on the medium, and what is needed to find it again: the file's length and where its blocks lie | is reported |
-//! | [`SharedMap::sync_all`] | the whole file, and all that is known about it (times, mode) | is reported |
-//!
-//! - **Ordering**: until `flush` has returned, a power cut may leave any of the bytes written and
-//!   not others, whatever the order in which they were written. What must come first must be flushed
-//!   first.
-//! - **Tearing**: a page may be half written. No disk promises more than one sector (512 or 4096
-//!   bytes), so that a record that must be whole needs a checksum, or a copy.
-//! - **Errors are told once**: the kernel reports a failed write-back to the first flush of each
-//!   open file that asks (Linux 4.13), marks the pages clean, and may drop what they held. A flush
-//!   that succeeds after one that failed proves nothing about the earlier bytes: write them again.
-//! - **The name** of a file that was just created is durable when its directory is (fsync(2)).
-//! - The medium is what the device says it is: the device's own cache is flushed where the file
-//!   system asks for it (ext4, XFS and Btrfs do, unless mounted `nobarrier`). Memory files, tmpfs
-//!   and anonymous memory have no medium: there the calls succeed and mean nothing.
-//!
-//! # References
-//!
-//! msync(2); fsync(2), section *Notes*; sync_file_range(2), section *Warning*; `errseq_t` in
-//! <https://docs.kernel.org/core-api/errseq.html>.
+//! survives the death of every process, kill -9 included. What a crash of the kernel or a power cut
+//! leaves is said at [`SharedMap::flush`], for the users of all three calls.
 //!
 //! # Safety
 //!
@@ -43,23 +18,41 @@ use core::num::NonZeroU64;
 use core::ops::Range;
 
 impl SharedMap {
-    /// Writes the pages of `range` to the medium, with what is needed to read them back, and waits
-    /// for it.
+    /// Writes the pages of `range` to the medium, with what is needed to read them back (the file's
+    /// length, and where its blocks lie), and waits for it.
     ///
-    /// It writes what any process has changed there, by whatever way. Bytes that are written while
-    /// it runs may be in or not. What a power cut leaves before it returns, and what an error of it
-    /// means, stands in the description of the crate's durability (`docs/map.md`).
+    /// It writes what any process has changed there, by whatever way; bytes that are written while
+    /// it runs may be in or not.
+    ///
+    /// # Durability
+    ///
+    /// The death of a process loses nothing, flushed or not: the kernel has the bytes. For a power
+    /// cut or a crash of the kernel:
+    ///
+    /// - **Until it returns** any of the bytes written since the last flush may be on the medium and
+    ///   others not, whatever the order in which they were written. What must come first must be
+    ///   flushed first.
+    /// - **Tearing**: a page may be half written. No disk promises more than one sector (512 or 4096
+    ///   bytes), so a record that must be whole needs a checksum, or a copy.
+    /// - **Errors are told once** (Linux 4.13): a failed write-back is reported to the first flush
+    ///   of each open file that asks; the pages then count as clean, and may be dropped with what
+    ///   they held. A flush that succeeds after one that failed proves nothing about the earlier
+    ///   bytes: write them again.
+    /// - **The name** of a file that was just created is durable once its directory was synced.
+    /// - **The device's own cache** is flushed where the file system asks for it, as ext4, XFS and
+    ///   Btrfs do unless they are told not to. tmpfs, memory files and memory without a file have no
+    ///   medium: there it succeeds and means nothing.
     ///
     /// # Errors
     ///
     /// [`OutOfBounds`](ErrorKind::OutOfBounds); [`Media`](ErrorKind::Media),
     /// [`NoSpace`](ErrorKind::NoSpace) and what else writing back met, now or since the file was
-    /// last flushed through this mapping: the kernel tells it once, and the bytes may be lost from
-    /// memory too.
+    /// last flushed through this mapping.
     ///
     /// # References
     ///
-    /// msync(2), `MS_SYNC`, which Linux does as fdatasync(2) of the range.
+    /// msync(2), `MS_SYNC`, which Linux does as fdatasync(2) of the range; fsync(2), *Notes*;
+    /// [errseq_t](https://docs.kernel.org/core-api/errseq.html).
     pub fn flush(&self, range: Range<usize>) -> Result<()> {
         let (start, len) = self.shown_pages(&range)?;
         if len == 0 {

@@ -44,14 +44,13 @@ use core::fmt;
 /// ```
 /// use bifolio_map::{Access, AccessMut, SharedMap};
 ///
-/// # let directory = std::env::temp_dir().join(format!("bifolio-doc-shared-{}", std::process::id()));
-/// # std::fs::create_dir_all(&directory)?;
-/// # let path = directory.join("counter");
+/// # let name = format!("bifolio-doc-shared-{}", std::process::id());
+/// # let path = std::env::temp_dir().join(name);
 /// std::fs::write(&path, b"0000 pages")?;
 /// let map = SharedMap::open(&path)?;
 /// map.write_all_at(b"0042", 0)?;
 /// assert_eq!(std::fs::read(&path)?, b"0042 pages");
-/// # std::fs::remove_dir_all(&directory)?;
+/// # std::fs::remove_file(&path)?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
