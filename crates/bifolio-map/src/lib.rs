@@ -10,11 +10,13 @@ mod body;
 mod error;
 #[cfg(feature = "std")]
 mod file;
+mod flush;
 mod mapping;
 mod object;
 mod options;
 mod origin;
 mod pages;
+mod shared;
 mod span;
 
 #[cfg(feature = "std")]
@@ -30,3 +32,4 @@ pub use options::{HugePages, Options};
 pub use pages::{Advice, Discard, Pages};
 
 pub use bifolio_sys::{Errno, fault, features, page};
+pub use shared::SharedMap;

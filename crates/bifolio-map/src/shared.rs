@@ -1,0 +1,293 @@
+//! Memory that others see at once: of a file, of a memory file, or of no file and inherited by
+//! children.
+//!
+//! # Invariants
+//!
+//! 0. `len <= body.len()`, and `len` never shrinks while the value lives.
+//! 1. The body's pages are mapped `MAP_SHARED`, to be read and written, and stay so while the value
+//!    lives.
+//! 2. No reference to the bytes is made by safe code, but to atomics (`plain_atomic.rs`).
+//!
+//! It does not order what processes do: that is for atomics and locks. Growth is in `grow.rs`,
+//! durability in `flush.rs`.
+//!
+//! # Safety
+//!
+//! Unsafe code lends views of the first `len` bytes, and vouches for the mapping.
+#![allow(unsafe_code, reason = "lends views of shared pages, and implements an unsafe trait")]
+
+use crate::access::{Access, AccessMut, Via, View, ViewMut};
+use crate::body::Body;
+use crate::error::{Error, ErrorKind, FileKind, Operation, Result};
+use crate::mapping::{Mapping, Protection, Sharing};
+use crate::object::Object;
+use crate::options::Options;
+use crate::origin::Origin;
+use crate::pages::sealed::HasBody;
+use crate::span::Request;
+use bifolio_sys::fs::fd::{AsFd, BorrowedFd, OwnedFd};
+use bifolio_sys::fs::{self, FileType};
+use bifolio_sys::mm::{MapFlags, ProtFlags};
+use bifolio_sys::sync::{AtomicUsize, Ordering};
+use core::fmt;
+
+/// Memory that other processes see change at once, and that is written back where a file lies
+/// behind it.
+///
+/// It is read and written by [`Access`] and [`AccessMut`] only: others may change the bytes, and
+/// shorten the file, at any moment. There is no slice of it in safe code.
+///
+/// With [`Options::reserve`] it can [`grow`](SharedMap::grow) without moving.
+///
+/// # Examples
+///
+/// ```
+/// use bifolio_map::{Access, AccessMut, SharedMap};
+///
+/// # let name = format!("bifolio-doc-shared-{}", std::process::id());
+/// # let path = std::env::temp_dir().join(name);
+/// std::fs::write(&path, b"0000 pages")?;
+/// let map = SharedMap::open(&path)?;
+/// map.write_all_at(b"0042", 0)?;
+/// assert_eq!(std::fs::read(&path)?, b"0042 pages");
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # References
+///
+/// mmap(2), `MAP_SHARED`.
+pub struct SharedMap {
+    pub(crate) body: Body,
+    len: AtomicUsize,
+}
+
+impl Options {
+    /// Maps `len` bytes of zeroed memory that children share: those that are forked and do not
+    /// call execve(2).
+    ///
+    /// # Errors
+    ///
+    /// What mmap(2) reports: [`NoMemory`](ErrorKind::NoMemory), [`Occupied`](ErrorKind::Occupied),
+    /// ...
+    ///
+    /// # References
+    ///
+    /// mmap(2), `MAP_SHARED | MAP_ANONYMOUS`.
+    pub fn shared(&self, len: usize) -> Result<SharedMap> {
+        let body = Body::map(self.shared_request(len), Origin::without_file(Object::SharedMemory))?;
+        Ok(SharedMap::from_body(body, len))
+    }
+
+    /// Maps an open file, which must be readable and writable, and keeps it open.
+    ///
+    /// # Errors
+    ///
+    /// What fstat(2) and mmap(2) report; [`NotPermitted`](ErrorKind::NotPermitted) for a file that
+    /// is open for reading only; [`NotMappable`](ErrorKind::NotMappable) for what is not a run of
+    /// bytes.
+    pub fn shared_file(&self, file: impl Into<OwnedFd>) -> Result<SharedMap> {
+        self.map_shared(file.into(), Object::OpenFile)
+    }
+
+    pub(crate) fn map_shared(&self, file: OwnedFd, object: Object) -> Result<SharedMap> {
+        let len = self.len_in_file(&file, &object)?;
+        let origin = Origin { object, file: Some(file), file_offset: self.offset, is_file_s: true };
+        let body = Body::map(self.shared_request(len), origin)?;
+        Ok(SharedMap::from_body(body, len))
+    }
+
+    /// The bytes to map of `file`: what was asked for, or the rest of the file.
+    pub(crate) fn len_in_file(&self, file: impl AsFd, object: &Object) -> Result<usize> {
+        let file_len = mappable_len(file, object, self.len.is_some())?;
+        match self.len {
+            Some(len) => Ok(len),
+            None => usize::try_from(file_len.saturating_sub(self.offset))
+                .map_err(|_| Error::new(Operation::Map, object, ErrorKind::TooLarge)),
+        }
+    }
+
+    /// The addresses to map for `len` bytes now and as many as were reserved for later.
+    fn shared_request(&self, len: usize) -> Request {
+        let mut flags = MapFlags::SHARED | self.flags();
+        // Nothing is to be promised for addresses that may never be used.
+        flags.set(MapFlags::NORESERVE, self.no_reserve || self.reserve.is_some());
+        Request {
+            len: len.max(self.reserve.unwrap_or(0)),
+            protection: ProtFlags::READ | ProtFlags::WRITE,
+            flags,
+            placement: self.placement,
+        }
+    }
+}
+
+/// The length of an open file, or why it cannot be mapped; a device has none of its own, so that
+/// one must be given.
+pub(crate) fn mappable_len(file: impl AsFd, object: &Object, is_len_given: bool) -> Result<u64> {
+    let stat =
+        fs::fstat(file).map_err(|errno| Error::from_errno(Operation::Stat, object, errno))?;
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => return Ok(stat.st_size as u64),
+        FileType::BlockDevice | FileType::CharacterDevice if is_len_given => return Ok(0),
+        FileType::BlockDevice | FileType::CharacterDevice => FileKind::Device,
+        FileType::Directory => FileKind::Directory,
+        FileType::Fifo => FileKind::Pipe,
+        FileType::Socket => FileKind::Socket,
+        _ => FileKind::Other,
+    };
+    Err(Error::new(Operation::Map, object, ErrorKind::NotMappable(kind)))
+}
+
+#[cfg(feature = "std")]
+impl Options {
+    /// Opens a file for reading and writing, and maps it.
+    ///
+    /// # Errors
+    ///
+    /// What open(2), fstat(2) and mmap(2) report;
+    /// [`NotMappable`](ErrorKind::NotMappable) for what is not a run of bytes.
+    pub fn open_shared(&self, path: impl AsRef<std::path::Path>) -> Result<SharedMap> {
+        let mut options = std::fs::OpenOptions::new();
+        let (file, object) = open_path(options.read(true).write(true), path.as_ref())?;
+        self.map_shared(file, object)
+    }
+}
+
+/// Opens a file by path, and names it for errors.
+#[cfg(feature = "std")]
+pub(crate) fn open_path(
+    options: &std::fs::OpenOptions,
+    path: &std::path::Path,
+) -> Result<(OwnedFd, Object)> {
+    let object = Object::File(std::sync::Arc::from(path));
+    match options.open(path) {
+        Ok(file) => Ok((file.into(), object)),
+        Err(error) => {
+            let errno =
+                bifolio_sys::Errno::from_io_error(&error).unwrap_or(bifolio_sys::Errno::INVAL);
+            Err(Error::from_errno(Operation::Open, &object, errno))
+        }
+    }
+}
+
+impl SharedMap {
+    pub(crate) fn from_body(body: Body, len: usize) -> SharedMap {
+        debug_assert!(len <= body.len());
+        SharedMap { body, len: AtomicUsize::new(len) }
+    }
+
+    /// Maps `len` bytes of zeroed memory that children share.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::shared`].
+    pub fn anon(len: usize) -> Result<SharedMap> {
+        Options::new().shared(len)
+    }
+
+    /// Maps an open file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::shared_file`].
+    pub fn from_file(file: impl Into<OwnedFd>) -> Result<SharedMap> {
+        Options::new().shared_file(file)
+    }
+
+    /// Opens a file for reading and writing, and maps all of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::open_shared`].
+    #[cfg(feature = "std")]
+    pub fn open(path: impl AsRef<std::path::Path>) -> Result<SharedMap> {
+        Options::new().open_shared(path)
+    }
+
+    /// The file behind it, where there is one: to be handed to another process, or locked.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.body.origin.fd()
+    }
+
+    /// Unmaps it and says whether that worked, which dropping it cannot.
+    ///
+    /// What was written is in the file, as other processes see it; whether it is on the medium,
+    /// only [`flush`](SharedMap::flush) tells.
+    ///
+    /// # Errors
+    ///
+    /// What munmap(2) reports, with the mapping.
+    pub fn unmap(self) -> Result<(), (SharedMap, Error)> {
+        let len = self.shown_len();
+        self.body.unmap().map_err(|(body, error)| (SharedMap::from_body(body, len), error))
+    }
+
+    /// The bytes shown now.
+    #[inline]
+    pub(crate) fn shown_len(&self) -> usize {
+        // Acquire: pairs with the release in `show`, so that whoever sees the length finds the file
+        // at least that long.
+        self.len.load(Ordering::Acquire)
+    }
+
+    /// Shows the first `len` bytes, where fewer were shown.
+    pub(crate) fn show(&self, len: usize) {
+        debug_assert!(len <= self.body.len());
+        // Release: pairs with the acquire in `shown_len`.
+        self.len.fetch_max(len, Ordering::Release);
+    }
+}
+
+impl Access for SharedMap {
+    #[inline]
+    fn view(&self) -> View<'_> {
+        let (ptr, len) = (self.body.ptr().as_ptr(), self.shown_len());
+        // SAFETY: the span stays mapped while `self` is borrowed, and the bytes shown lie in it
+        // (invariant 0); the dispatcher stands (the body's invariant 1).
+        unsafe { View::new(ptr, len, Via::Guarded, &self.body.origin) }
+    }
+}
+
+impl AccessMut for SharedMap {
+    #[inline]
+    fn view_mut(&self) -> ViewMut<'_> {
+        let (ptr, len) = (self.body.ptr().as_ptr(), self.shown_len());
+        // SAFETY: as in `view`; the pages are mapped to be written, and no reference but to atomics
+        // exists (invariants 1 and 2).
+        unsafe { ViewMut::new(ptr, len, Via::Guarded, &self.body.origin) }
+    }
+}
+
+impl HasBody for SharedMap {
+    #[allow(private_interfaces, reason = "sealed")]
+    fn body(&self) -> &Body {
+        &self.body
+    }
+}
+
+// SAFETY: the body owns its pages for the value's life (0); no reference but to atomics is made
+// (invariant 2, for 1); the view begins where the body does (2).
+unsafe impl Mapping for SharedMap {
+    fn as_ptr(&self) -> *const u8 {
+        self.body.ptr().as_ptr()
+    }
+
+    fn sharing(&self) -> Sharing {
+        if self.body.origin.file.is_some() { Sharing::File } else { Sharing::Shared }
+    }
+
+    fn protection(&self) -> Protection {
+        Protection::ReadWrite
+    }
+}
+
+impl fmt::Debug for SharedMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedMap")
+            .field("object", &self.body.origin.object)
+            .field("ptr", &self.body.ptr())
+            .field("len", &self.shown_len())
+            .field("capacity", &self.body.len())
+            .finish()
+    }
+}
