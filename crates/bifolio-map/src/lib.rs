@@ -10,6 +10,8 @@ mod body;
 mod error;
 #[cfg(feature = "std")]
 mod file;
+#[cfg(feature = "std")]
+mod holes;
 mod mapping;
 mod object;
 mod options;
@@ -22,6 +24,8 @@ pub use anon::AnonMap;
 pub use error::{Error, ErrorKind, FileKind, Operation, Result};
 #[cfg(feature = "std")]
 pub use file::FileMap;
+#[cfg(feature = "std")]
+pub use holes::DataRanges;
 pub use mapping::{Mapping, Protection, Sharing};
 pub use object::Object;
 pub use options::{HugePages, Options};

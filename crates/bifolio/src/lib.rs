@@ -1,6 +1,7 @@
 //! Memory mapping for Rust on Linux: everything that mmap can do, without what makes it dangerous.
 
 pub use bifolio_map::{
-    Access, AccessMut, Advice, AnonMap, Discard, Error, ErrorKind, FileKind, FileMap, HugePages,
-    Mapping, Object, Operation, Options, Pages, Protection, Result, Sharing, View, ViewMut,
+    Access, AccessMut, Advice, AnonMap, DataRanges, Discard, Error, ErrorKind, FileKind, FileMap,
+    HugePages, Mapping, Object, Operation, Options, Pages, Protection, Result, Sharing, View,
+    ViewMut,
 };
