@@ -1,4 +1,19 @@
-//! The program `bifolio`.
+//! The program `bifolio`: files and memory, seen through mappings that survive.
+//!
+//! It holds what a program adds to the library: arguments, words, colours, exit codes. What it
+//! needs of the system, the library offers.
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod bytes;
+mod cli;
+mod cmd;
+mod console;
+mod failure;
+mod input;
+mod json;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -11,6 +11,8 @@ mod error;
 #[cfg(feature = "std")]
 mod file;
 mod flush;
+#[cfg(feature = "std")]
+mod holes;
 mod mapping;
 mod object;
 mod options;
@@ -26,6 +28,8 @@ pub use anon::AnonMap;
 pub use error::{Error, ErrorKind, FileKind, Operation, Result};
 #[cfg(feature = "std")]
 pub use file::FileMap;
+#[cfg(feature = "std")]
+pub use holes::DataRanges;
 pub use mapping::{Mapping, Protection, Sharing};
 pub use object::Object;
 pub use options::{HugePages, Options};

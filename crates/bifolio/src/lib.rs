@@ -4,4 +4,7 @@ pub use bifolio_map::{
     Access, AccessMut, Advice, AnonMap, Discard, Errno, Error, ErrorKind, FileKind, FileMap,
     HugePages, Mapping, Object, Operation, Options, Pages, Protection, Result, Sharing, View,
     ViewMut, fault, features, page,
+    Access, AccessMut, Advice, AnonMap, DataRanges, Discard, Error, ErrorKind, FileKind, FileMap,
+    HugePages, Mapping, Object, Operation, Options, Pages, Protection, Result, Sharing, View,
+    ViewMut,
 };

@@ -1,0 +1,64 @@
+//! Sizes and offsets as people write them, and as they read them.
+
+/// The units that a size may have, with the bytes that each stands for.
+const UNITS: &[(&str, u64)] = &[
+    ("b", 1),
+    ("k", 1 << 10),
+    ("kib", 1 << 10),
+    ("kb", 1_000),
+    ("m", 1 << 20),
+    ("mib", 1 << 20),
+    ("mb", 1_000_000),
+    ("g", 1 << 30),
+    ("gib", 1 << 30),
+    ("gb", 1_000_000_000),
+    ("t", 1 << 40),
+    ("tib", 1 << 40),
+    ("tb", 1_000_000_000_000),
+];
+
+/// Reads a number of bytes: `4096`, `0x1000`, `4KiB` (or `4k`: powers of 1024), `4kB` (powers of
+/// 1000); case and underscores do not matter. For clap's `value_parser`.
+pub(crate) fn parse(text: &str) -> Result<u64, String> {
+    let plain = text.trim().to_ascii_lowercase().replace('_', "");
+    if let Some(digits) = plain.strip_prefix("0x") {
+        return u64::from_str_radix(digits, 16).map_err(|error| error.to_string());
+    }
+    let digits = plain.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = plain.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| String::from("a size begins with a number"))?;
+    let unit = unit.trim_start();
+    let scale = match unit {
+        "" => 1,
+        _ => UNITS.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale).ok_or_else(
+            || format!("no unit `{unit}`: use B, KiB, MiB, GiB, TiB, or kB, MB, GB, TB"),
+        )?,
+    };
+    number.checked_mul(scale).ok_or_else(|| String::from("it has more than 64 bits"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units_and_bases() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("0x1F", 31),
+            ("0xffff_ffff_ffff_ffff", u64::MAX),
+            ("4KiB", 4096),
+            ("4 kib", 4096),
+            ("4k", 4096),
+            ("3MB", 3_000_000),
+            ("2GiB", 2 << 30),
+            ("1T", 1 << 40),
+        ] {
+            assert_eq!(parse(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "KiB", "0x", "0xg", "-1", "1.5MiB", "4 parsecs", "16777216TiB", "1e3"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

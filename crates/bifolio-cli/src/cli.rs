@@ -1,0 +1,92 @@
+//! The arguments of the program, and the way from them to an exit code.
+//!
+//! A command is a file under `cmd/` with `Args` and `run(Args, &mut Console) -> Result<Exit,
+//! Failure>`; here it has a line in [`Command`], one in [`Command::name`] and one in
+//! [`Command::run`].
+
+use crate::cmd;
+use crate::console::{ColorWhen, Console};
+use crate::failure::{Exit, Failure};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Stands under the help of every command.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done, or the answer is yes
+  1    the answer is no: the files differ, nothing was found
+  2    wrong usage, or an error
+  3    part of the answer could not be had, and is reported as unknown
+  130  interrupted";
+
+/// Files and memory, seen through mappings that survive what others do to the file.
+#[derive(Debug, Parser)]
+#[command(name = "bifolio", version, arg_required_else_help = true)]
+struct Cli {
+    /// Use colours: by default on a terminal, and as NO_COLOR, CLICOLOR_FORCE and TERM ask
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: ColorWhen,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Cat(cmd::cat::Args),
+}
+
+impl Command {
+    /// The name that errors carry.
+    fn name(&self) -> &'static str {
+        match self {
+            Command::Cat(_) => "cat",
+        }
+    }
+
+    fn run(self, console: &mut Console) -> Result<Exit, Failure> {
+        match self {
+            Command::Cat(args) => cmd::cat::run(&args, console),
+        }
+    }
+}
+
+/// The whole program as clap sees it; completions and manual pages are made of it too.
+pub(crate) fn command() -> clap::Command {
+    Cli::command().after_help(EXIT_CODES).mut_subcommands(|sub| sub.after_help(EXIT_CODES))
+}
+
+/// Reads the arguments, runs the command, and ends with its exit code.
+pub(crate) fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    ColorWhen::from_raw(&args).apply();
+    let cli = command().try_get_matches_from(args).and_then(|found| Cli::from_arg_matches(&found));
+    let cli = match cli {
+        Ok(cli) => cli,
+        Err(error) => {
+            // The help of a closed pipe is nobody's loss.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Error } else { Exit::Success }.into();
+        }
+    };
+    cli.color.apply();
+    let command = cli.command.name();
+    let mut console = match Console::new(command) {
+        Ok(console) => console,
+        Err(failure) => {
+            failure.print(command);
+            return Exit::Error.into();
+        }
+    };
+    let answer = cli.command.run(&mut console);
+    console.finish(answer).into()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_arguments_contradict_each_other_nowhere() {
+        super::command().debug_assert();
+    }
+}

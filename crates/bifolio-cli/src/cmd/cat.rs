@@ -1,0 +1,38 @@
+//! `bifolio cat`: files to standard output, whatever others do to them meanwhile.
+
+use crate::console::Console;
+use crate::failure::{Exit, Failure};
+use crate::input::{Chunk, Input, Part};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Write files to standard output
+///
+/// A file that another process shortens meanwhile is an error and not a crash: what was there is
+/// written before it is reported.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The files, one after the other; `-` is standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    part: Part,
+}
+
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
+    for path in &args.files {
+        match copy(path, args.part, console) {
+            Ok(()) => {}
+            Err(failure @ Failure::Output(_)) => return Err(failure),
+            Err(failure) => console.report(&failure)?,
+        }
+    }
+    Ok(Exit::Success)
+}
+
+fn copy(path: &Path, part: Part, console: &mut Console) -> Result<(), Failure> {
+    Input::open(path)?.read(part, |chunk| match chunk {
+        Chunk::Data(bytes) => Ok(console.write_all(bytes)?),
+    })
+}

@@ -1,0 +1,137 @@
+//! What a command reads: a file through a mapping, or a stream where there is nothing to map.
+
+use crate::failure::Failure;
+use bifolio::{Access, ErrorKind, FileKind, FileMap};
+use clap::Args;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+/// How many bytes are read at once: enough that the calls cost nothing, little enough that they
+/// stay in the cache.
+const BLOCK_BYTES: usize = 256 << 10;
+
+/// The path that means standard input.
+const STDIN: &str = "-";
+
+/// The part of the input that a command looks at.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Part {
+    /// Start at this byte: 4096, 0x1000, 4KiB
+    #[arg(long, short = 's', value_name = "BYTES", default_value = "0", hide_default_value = true)]
+    #[arg(value_parser = crate::bytes::parse)]
+    pub(crate) offset: u64,
+
+    /// Stop after this many bytes
+    #[arg(long, short = 'l', visible_alias = "len", value_name = "BYTES")]
+    #[arg(value_parser = crate::bytes::parse)]
+    pub(crate) length: Option<u64>,
+}
+
+/// A piece of the input.
+pub(crate) enum Chunk<'a> {
+    /// These bytes.
+    Data(&'a [u8]),
+}
+
+/// Something that can be read from front to back.
+pub(crate) enum Input {
+    Map(FileMap),
+    Stream { path: PathBuf, reader: Box<dyn Read> },
+}
+
+impl Input {
+    /// Opens a file, or standard input for `-`.
+    ///
+    /// Pipes, devices and the files of /proc, which have no length, become streams.
+    pub(crate) fn open(path: &Path) -> Result<Input, Failure> {
+        if path == Path::new(STDIN) {
+            return Ok(Input::Stream { path: path.into(), reader: Box::new(io::stdin().lock()) });
+        }
+        let stat = std::fs::metadata(path).map_err(|error| Failure::file(path, error))?;
+        let kind = stat.file_type();
+        let is_stream = kind.is_fifo() || kind.is_char_device();
+        if is_stream || (kind.is_file() && stat.len() == 0) {
+            return Input::stream(path);
+        }
+        match FileMap::open(path) {
+            Ok(map) => Ok(Input::Map(map)),
+            Err(error) => match error.kind() {
+                ErrorKind::NotMappable(FileKind::Directory) => Err(error.into()),
+                ErrorKind::NotMappable(_) | ErrorKind::Unsupported => Input::stream(path),
+                _ => Err(error.into()),
+            },
+        }
+    }
+
+    fn stream(path: &Path) -> Result<Input, Failure> {
+        let file = File::open(path).map_err(|error| Failure::file(path, error))?;
+        Ok(Input::Stream { path: path.into(), reader: Box::new(file) })
+    }
+
+    /// The bytes of the part that exist, where that is known: a stream's end is not.
+    pub(crate) fn range(&self, part: Part) -> Range<u64> {
+        let len = match self {
+            Input::Map(map) => map.len() as u64,
+            Input::Stream { .. } => u64::MAX,
+        };
+        let start = part.offset.min(len);
+        let end = part.length.map_or(len, |length| start.saturating_add(length).min(len));
+        start..end
+    }
+
+    /// Gives the part to `each`, piece by piece. What could be read before a failure is given
+    /// before the failure is returned.
+    pub(crate) fn read(
+        self,
+        part: Part,
+        mut each: impl FnMut(Chunk<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let range = self.range(part);
+        match self {
+            Input::Map(map) => read_map(&map, range, &mut each),
+            Input::Stream { path, reader } => {
+                read_stream(reader, range, &mut each, |error| Failure::file(&path, error))
+            }
+        }
+    }
+}
+
+fn read_map(
+    map: &FileMap,
+    range: Range<u64>,
+    each: &mut impl FnMut(Chunk<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut block = vec![0; BLOCK_BYTES];
+    let mut at = range.start;
+    while at < range.end {
+        let want = (range.end - at).min(BLOCK_BYTES as u64) as usize;
+        let answer = map.read_exact_at(&mut block[..want], at as usize);
+        let done = answer.as_ref().map_or_else(|error| error.done_bytes(), |()| want);
+        each(Chunk::Data(&block[..done]))?;
+        answer?;
+        at += done as u64;
+    }
+    Ok(())
+}
+
+fn read_stream(
+    mut reader: impl Read,
+    range: Range<u64>,
+    each: &mut impl FnMut(Chunk<'_>) -> Result<(), Failure>,
+    failed: impl Fn(io::Error) -> Failure,
+) -> Result<(), Failure> {
+    io::copy(&mut (&mut reader).take(range.start), &mut io::sink()).map_err(&failed)?;
+    let mut reader = reader.take(range.end - range.start);
+    let mut block = vec![0; BLOCK_BYTES];
+    loop {
+        match reader.read(&mut block) {
+            Ok(0) => return Ok(()),
+            Ok(count) => each(Chunk::Data(&block[..count]))?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}

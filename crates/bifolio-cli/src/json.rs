@@ -1,0 +1,42 @@
+//! How values look in `--json`, where JSON has no way of its own to say them.
+
+use serde::{Serialize, Serializer};
+
+/// A path: a string where it is UTF-8, and `{"hex": "..."}` of its bytes where it is not, so that
+/// none is lost.
+pub(crate) struct Path<'a>(pub(crate) &'a std::path::Path);
+
+impl Serialize for Path<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Raw {
+            hex: String,
+        }
+        match self.0.to_str() {
+            Some(text) => serializer.serialize_str(text),
+            None => Raw { hex: hex(self.0.as_os_str().as_encoded_bytes()) }.serialize(serializer),
+        }
+    }
+}
+
+/// Bytes as a string of two hexadecimal digits each.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_path_that_is_no_text_keeps_its_bytes() {
+        let path = |bytes: &[u8]| {
+            let path = std::path::Path::new(OsStr::from_bytes(bytes)).to_path_buf();
+            serde_json::to_string(&Path(&path)).unwrap()
+        };
+        assert_eq!(path(b"a/b"), r#""a/b""#);
+        assert_eq!(path(b"a\xff"), r#"{"hex":"61ff"}"#);
+    }
+}
