@@ -1,10 +1,7 @@
 //! Memory mapping for Rust on Linux: everything that mmap can do, without what makes it dangerous.
 
-pub use bifolio_map::{
-    Access, AccessMut, Advice, AnonMap, Discard, Errno, Error, ErrorKind, FileKind, FileMap,
-    HugePages, Mapping, Object, Operation, Options, Pages, Protection, Result, Sharing, View,
-    ViewMut, fault, features, page,
-    Access, AccessMut, Advice, AnonMap, DataRanges, Discard, Error, ErrorKind, FileKind, FileMap,
-    HugePages, Mapping, Object, Operation, Options, Pages, Protection, Result, Sharing, View,
-    ViewMut,
-};
+pub use bifolio_map::{Access, AccessMut, Chunk, Chunks, Reader, View, ViewMut};
+pub use bifolio_map::{Advice, Discard, HugePages, Mapping, Options, Pages, Protection, Sharing};
+pub use bifolio_map::{AnonMap, DataRanges, FileMap, SharedMap};
+pub use bifolio_map::{Errno, Error, ErrorKind, FileKind, Object, Operation, Result};
+pub use bifolio_map::{fault, features, page};
