@@ -8,7 +8,7 @@ use crate::object::Object;
 use bifolio_sys::Errno;
 use bifolio_sys::fs::fd::{AsFd, BorrowedFd, OwnedFd};
 use bifolio_sys::fs::{self, FallocateFlags};
-use bifolio_sys::guard::{Cause, Fault};
+use bifolio_sys::guard::Cause;
 
 /// What lies behind a mapping.
 #[derive(Debug)]
@@ -69,8 +69,8 @@ impl Origin {
     /// then for the byte itself, since the kernel gives a reason to system calls that it does
     /// not give to faults.
     #[cold]
-    pub(crate) fn explain(&self, operation: Operation, offset: usize, fault: Fault) -> Verdict {
-        match fault.code.cause() {
+    pub(crate) fn explain(&self, operation: Operation, offset: usize, cause: Cause) -> Verdict {
+        match cause {
             Cause::HardwarePoison => return Verdict::Fail(ErrorKind::Poisoned, None),
             Cause::Unbacked => {}
             _ => return Verdict::Fail(ErrorKind::NotAccessible, None),

@@ -3,17 +3,23 @@
 //! A mapping lends a [`View`], and everything else is built on it. The traits only save the call of
 //! `view()`.
 
+mod attempt;
 mod chunks;
+mod pairs;
 #[cfg(feature = "std")]
 mod reader;
 mod search;
+mod syscall;
 mod view;
+mod view_mut;
+mod words;
 
 pub use chunks::{Chunk, Chunks};
 #[cfg(feature = "std")]
 pub use reader::Reader;
 pub(crate) use view::Via;
-pub use view::{View, ViewMut};
+pub use view::View;
+pub use view_mut::ViewMut;
 
 use crate::error::Result;
 use core::ops::Range;

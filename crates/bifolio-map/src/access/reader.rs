@@ -6,7 +6,7 @@
 #![allow(unsafe_code, reason = "fills the spare capacity of a Vec")]
 
 use super::View;
-use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::error::{ErrorKind, Operation, Result};
 use core::fmt;
 use core::ops::Range;
 use std::boxed::Box;

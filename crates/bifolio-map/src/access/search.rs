@@ -1,9 +1,16 @@
 //! Searching in memory that others may change: for one byte by the guarded assembly, for several in
 //! private copies.
+//!
+//! # Safety
+//!
+//! Unsafe code hands pointers inside the window to the guarded assembly, after the bounds were
+//! checked.
+#![allow(unsafe_code, reason = "a guarded search by pointer")]
 
 use super::{Via, View};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use bifolio_sys::bytes::find_bytes;
+use bifolio_sys::guard;
 
 /// The length of a block that is copied to be searched, in bytes.
 const BLOCK_LEN: usize = 8 << 10;
@@ -13,6 +20,26 @@ const BLOCK_LEN: usize = 8 << 10;
 const SHORT_MAX: usize = BLOCK_LEN / 8;
 
 impl View<'_> {
+    /// The offset of the first byte at or after `from` that equals `byte`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OutOfBounds`] where `from` lies beyond the end, and as
+    /// [`read_at`](Self::read_at), where the byte is not found before.
+    pub fn find_byte(&self, byte: u8, from: usize) -> Result<Option<usize>> {
+        self.check(Operation::Read, from, 0)?;
+        if self.via != Via::Guarded {
+            return self.find_within(&[byte], from, &mut [0; BLOCK_LEN]);
+        }
+        let len = self.len() - from;
+        self.guarded(Operation::Read, from, len, |done| {
+            // SAFETY: `from + done <= self.len()`, so the rest lies inside the window, which is
+            // guarded (invariants 0 and 2 of the view).
+            let found = unsafe { guard::find_byte(self.address(from + done), byte, len - done) }?;
+            Ok(found.map(|index| from + done + index))
+        })
+    }
+
     /// The offset of the first occurrence of `needle` at or after `from`; an empty one occurs at
     /// `from`.
     ///
