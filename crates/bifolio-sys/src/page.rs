@@ -15,7 +15,7 @@ use core::ops::Range;
 // A cache of a constant, not a protocol: there is nothing here for a model checker.
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
+use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, RawDir, fstat, memfd_create, openat};
 use rustix::io::Errno;
 
 use crate::text::{Path, parse_number, read_number};
@@ -277,6 +277,22 @@ pub fn huge_page_sizes() -> Result<HugePageSizes, Errno> {
     Ok(sizes)
 }
 
+/// The size of reserved huge pages that `MAP_HUGETLB` means when it names none.
+///
+/// # Errors
+///
+/// [`Errno::INVAL`] or [`Errno::NOSYS`] on a kernel without hugetlb.
+///
+/// # References
+///
+/// [memfd_create(2)](https://man7.org/linux/man-pages/man2/memfd_create.2.html), `MFD_HUGETLB`: Linux 4.14.
+pub fn default_huge_page_size() -> Result<PageSize, Errno> {
+    // The block size of such a file is its page size, and no file system need be mounted to ask.
+    let file = memfd_create(c"page size", MemfdFlags::CLOEXEC | MemfdFlags::HUGETLB)?;
+    let bytes = fstat(&file)?.st_blksize;
+    usize::try_from(bytes).ok().and_then(PageSize::new).ok_or(Errno::INVAL)
+}
+
 /// The size in a name like `hugepages-2048kB`.
 fn huge_page_size_of(name: &[u8]) -> Option<PageSize> {
     let kib = parse_number(name.strip_prefix(b"hugepages-")?.strip_suffix(b"kB")?)?;
@@ -422,6 +438,14 @@ mod tests {
         let reversed = 9000..10;
         assert!(PAGE.outward(reversed.clone()).unwrap().is_empty());
         assert!(PAGE.inward(reversed).is_empty());
+    }
+
+    #[test]
+    fn the_default_is_one_of_the_sizes() {
+        match default_huge_page_size() {
+            Ok(page) => assert!(huge_page_sizes().unwrap().any(|size| size == page), "{page:?}"),
+            Err(errno) => assert_eq!(huge_page_sizes().unwrap_or_default().next(), None, "{errno}"),
+        }
     }
 
     #[test]
