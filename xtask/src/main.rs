@@ -5,12 +5,13 @@
 #![forbid(unsafe_code)]
 
 mod alone;
+mod picture;
 mod steps;
 mod tidy;
 
 use std::process::ExitCode;
 
-use steps::{STEPS, Step};
+use steps::{EXTRAS, STEPS, Step};
 
 /// What the command line asks for.
 enum Request {
@@ -64,7 +65,8 @@ fn skipped(words: &[String]) -> Result<Vec<&'static str>, String> {
 }
 
 fn step(name: &str) -> Result<&'static Step, String> {
-    STEPS.iter().find(|step| step.name == name).ok_or_else(|| format!("there is no step `{name}`"))
+    let mut all = STEPS.iter().chain(EXTRAS);
+    all.find(|step| step.name == name).ok_or_else(|| format!("there is no step `{name}`"))
 }
 
 fn usage() -> String {
@@ -72,6 +74,10 @@ fn usage() -> String {
         String::from("usage: cargo xtask ci [--skip STEP]...\n       cargo xtask STEP\n");
     text.push_str("\nsteps, in the order of `ci`:\n");
     for step in STEPS {
+        text.push_str(&format!("  {:<12}{}\n", step.name, step.about));
+    }
+    text.push_str("\nbesides:\n");
+    for step in EXTRAS {
         text.push_str(&format!("  {:<12}{}\n", step.name, step.about));
     }
     text.pop();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use crate::{alone, tidy};
+use crate::{alone, picture, tidy};
 
 /// One check: its name on the command line, a line of help, and what it runs.
 pub(crate) struct Step {
@@ -42,6 +42,13 @@ pub(crate) const STEPS: &[Step] = &[
         run: bench_check,
     },
 ];
+
+/// What is made when it is asked for, and not by `ci`.
+pub(crate) const EXTRAS: &[Step] = &[Step {
+    name: "picture",
+    about: "draws docs/picture.svg from what the program prints",
+    run: picture::run,
+}];
 
 /// Where the workspace lies and which cargo builds it.
 pub(crate) struct Workspace {

@@ -257,8 +257,6 @@ fn ranges_come_and_go_while_others_fault() {
     assert!(calls.load(Ordering::SeqCst) > 0);
 }
 
-// The scenarios of the children.
-
 static SEEN: AtomicUsize = AtomicUsize::new(0);
 static ADDR: AtomicUsize = AtomicUsize::new(0);
 static MASK_OK: AtomicBool = AtomicBool::new(false);
