@@ -21,9 +21,11 @@ mod pages;
 mod shared;
 mod span;
 
+pub use access::{
+    Access, AccessMut, AtomicInteger, Chunk, Chunks, SharedAtomic, StoreOrder, View, ViewMut,
+};
 #[cfg(feature = "std")]
-pub use access::Reader;
-pub use access::{Access, AccessMut, Chunk, Chunks, View, ViewMut};
+pub use access::{Reader, Writer};
 pub use anon::AnonMap;
 pub use error::{Error, ErrorKind, FileKind, Operation, Result};
 #[cfg(feature = "std")]

@@ -79,22 +79,34 @@ impl Origin {
             return Verdict::Fail(ErrorKind::NoMemory, None);
         };
         let position = self.file_offset.saturating_add(offset as u64);
+        let is_write = matches!(operation, Operation::Write | Operation::Atomic);
         match self.file_len() {
             Some(len_bytes) if position >= len_bytes => {
                 Verdict::Fail(ErrorKind::Truncated { len_bytes }, None)
             }
-            _ => ask_for_byte(fd, operation, position),
+            _ if is_write && self.is_file_s => allocate_byte(fd, position),
+            _ => read_byte(fd, position),
         }
     }
 }
 
-/// Asks the file system for one byte by system call: its answer is the reason.
-fn ask_for_byte(fd: BorrowedFd<'_>, operation: Operation, position: u64) -> Verdict {
-    let answer = if matches!(operation, Operation::Write | Operation::Atomic) {
-        fs::fallocate(fd, FallocateFlags::KEEP_SIZE, position, 1)
-    } else {
-        fs::pread(fd, &mut [0_u8; 1], position).map(|_| ())
-    };
+/// Asks the file system for space for one byte, as a write through a shared mapping does: its
+/// answer is the reason.
+fn allocate_byte(fd: BorrowedFd<'_>, position: u64) -> Verdict {
+    match fs::fallocate(fd, FallocateFlags::KEEP_SIZE, position, 1) {
+        // A file system that cannot allocate ahead can still say whether it can read.
+        Err(Errno::OPNOTSUPP) => read_byte(fd, position),
+        answer => verdict(answer),
+    }
+}
+
+/// Asks the file system for one byte, as reading a page and copying a private one do: its answer is
+/// the reason.
+fn read_byte(fd: BorrowedFd<'_>, position: u64) -> Verdict {
+    verdict(fs::pread(fd, &mut [0_u8; 1], position).map(drop))
+}
+
+fn verdict(answer: Result<(), Errno>) -> Verdict {
     match answer {
         Ok(()) => Verdict::Retry,
         Err(errno) => Verdict::Fail(ErrorKind::from_errno(errno), Some(errno)),

@@ -5,6 +5,8 @@
 use super::View;
 use crate::error::Result;
 use core::fmt;
+use core::hash::Hasher;
+use core::ops::Range;
 
 /// The bytes of a [`View`] in order, each piece with its offset: made by [`View::chunks`].
 ///
@@ -52,6 +54,23 @@ impl<'a> View<'a> {
         assert!(!buf.as_mut().is_empty(), "a buffer of no bytes");
         Chunks { view: *self, buf, offset: 0 }
     }
+
+    /// Feeds the bytes of `range` to `hasher`, in pieces of a length that is not promised: of a
+    /// hasher that tells them apart, the result may change.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds) where `range` reaches beyond the view or ends
+    /// before it starts, and as [`read_at`](Self::read_at); the bytes before one that cannot be had
+    /// were fed.
+    pub fn hash(&self, range: Range<usize>, hasher: &mut impl Hasher) -> Result<()> {
+        let part = self.slice(range)?;
+        let mut chunks = part.chunks([0; 4096]);
+        while let Some(chunk) = chunks.next_of_whole()? {
+            hasher.write(chunk.bytes);
+        }
+        Ok(())
+    }
 }
 
 impl<B: AsMut<[u8]>> Chunks<'_, B> {
@@ -68,6 +87,12 @@ impl<B: AsMut<[u8]>> Chunks<'_, B> {
         let offset = self.offset;
         self.offset += len;
         Ok((len != 0).then(|| Chunk { offset, bytes: &buf[..len] }))
+    }
+
+    /// As [`next_chunk`](Self::next_chunk), with errors as of one access to the whole view.
+    pub(super) fn next_of_whole(&mut self) -> Result<Option<Chunk<'_>>> {
+        let (view, done) = (self.view, self.offset);
+        self.next_chunk().map_err(|error| view.of_whole(error, 0, view.len(), done))
     }
 }
 

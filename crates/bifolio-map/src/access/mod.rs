@@ -2,7 +2,13 @@
 //!
 //! A mapping lends a [`View`], and everything else is built on it. The traits only save the call of
 //! `view()`.
+//!
+//! # Safety
+//!
+//! The methods that lend plain slices are unsafe, under their callers' promise.
+#![allow(unsafe_code, reason = "declares unsafe methods")]
 
+mod atomic;
 mod attempt;
 mod chunks;
 mod pairs;
@@ -13,15 +19,21 @@ mod syscall;
 mod view;
 mod view_mut;
 mod words;
+#[cfg(feature = "std")]
+mod writer;
 
+pub use atomic::{AtomicInteger, SharedAtomic, StoreOrder};
 pub use chunks::{Chunk, Chunks};
 #[cfg(feature = "std")]
 pub use reader::Reader;
 pub(crate) use view::Via;
 pub use view::View;
 pub use view_mut::ViewMut;
+#[cfg(feature = "std")]
+pub use writer::Writer;
 
 use crate::error::Result;
+use core::hash::Hasher;
 use core::ops::Range;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -145,6 +157,51 @@ pub trait Access {
         self.view().find_byte(byte, from)
     }
 
+    /// As [`View::hash`].
+    ///
+    /// # Errors
+    ///
+    /// As [`View::hash`].
+    fn hash(&self, range: Range<usize>, hasher: &mut impl Hasher) -> Result<()>
+    where
+        Self: Sized,
+    {
+        self.view().hash(range, hasher)
+    }
+
+    /// As [`View::copy_to`].
+    ///
+    /// # Errors
+    ///
+    /// As [`View::copy_to`].
+    #[cfg(feature = "std")]
+    fn copy_to(&self, range: Range<usize>, sink: &mut dyn std::io::Write) -> std::io::Result<()> {
+        self.view().copy_to(range, sink)
+    }
+
+    /// As [`View::copy_to_view`].
+    ///
+    /// # Errors
+    ///
+    /// As [`View::copy_to_view`].
+    fn copy_to_view(&self, target: &ViewMut<'_>) -> Result<usize> {
+        self.view().copy_to_view(target)
+    }
+
+    /// As [`View::as_slice`].
+    ///
+    /// # Errors
+    ///
+    /// As [`View::as_slice`].
+    ///
+    /// # Safety
+    ///
+    /// As [`View::as_slice`].
+    unsafe fn as_slice(&self) -> Result<&[u8]> {
+        // SAFETY: the caller's promise.
+        unsafe { self.view().as_slice() }
+    }
+
     /// As [`View::compare`], with all bytes of `other`.
     ///
     /// # Errors
@@ -192,6 +249,39 @@ pub trait AccessMut: Access {
         Self: Sized,
     {
         self.view_mut().store(value, offset)
+    }
+
+    /// As [`ViewMut::atomic`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ViewMut::atomic`].
+    fn atomic<A: AtomicInteger>(&self, offset: usize) -> Result<SharedAtomic<'_, A>>
+    where
+        Self: Sized,
+    {
+        self.view_mut().atomic(offset)
+    }
+
+    /// As [`ViewMut::writer`].
+    #[cfg(feature = "std")]
+    fn writer(&self) -> Writer<'_> {
+        self.view_mut().writer()
+    }
+
+    /// As [`ViewMut::as_mut_slice`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ViewMut::as_mut_slice`].
+    ///
+    /// # Safety
+    ///
+    /// As [`ViewMut::as_mut_slice`].
+    #[allow(clippy::mut_from_ref, reason = "the exclusiveness is the caller's promise")]
+    unsafe fn as_mut_slice(&self) -> Result<&mut [u8]> {
+        // SAFETY: the caller's promise.
+        unsafe { self.view_mut().as_mut_slice() }
     }
 
     /// As [`ViewMut::fill`].

@@ -17,6 +17,9 @@ use std::vec::Vec;
 /// The length of a reader's buffer in bytes.
 const BUFFER_LEN: usize = 8 << 10;
 
+/// How many bytes at once are copied to a sink, where each piece costs a system call.
+const SINK_LEN: usize = 64 << 10;
+
 /// Reads a [`View`] from front to back, or from wherever it was sought to: made by
 /// [`View::reader`].
 ///
@@ -66,6 +69,25 @@ impl<'a> View<'a> {
     /// ```
     pub fn lines(&self) -> io::Lines<Reader<'a>> {
         self.reader().lines()
+    }
+
+    /// Writes the bytes of `range` to `sink`.
+    ///
+    /// # Errors
+    ///
+    /// As [`slice`](Self::slice) and [`read_at`](Self::read_at), converted to an [`io::Error`], and
+    /// what `sink` reports. The bytes before one that cannot be had were written.
+    pub fn copy_to(
+        &self,
+        range: Range<usize>,
+        sink: &mut (impl io::Write + ?Sized),
+    ) -> io::Result<()> {
+        let part = self.slice(range)?;
+        let mut chunks = part.chunks(vec![0; SINK_LEN.min(part.len().max(1))]);
+        while let Some(chunk) = chunks.next_of_whole()? {
+            sink.write_all(chunk.bytes)?;
+        }
+        Ok(())
     }
 
     /// Reads the bytes of `range` into a new `Vec`.
