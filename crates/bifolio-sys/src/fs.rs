@@ -16,6 +16,7 @@
 //! | [`seek_data`], [`seek_hole`] | 3.1 |
 //! | [`memfd_create`], [`fcntl_add_seals`], [`fcntl_get_seals`] | 3.17 |
 //! | [`copy_file_range`], [`ioctl_ficlone`] | 4.5 |
+//! | [`append`] | 4.16 |
 //! | [`cachestat`] | 6.5 |
 //!
 //! # Safety
@@ -40,9 +41,9 @@ pub use rustix::fs::{
     fcntl_getfl, fdatasync, fstat, fstatfs, fsync, ftruncate, ioctl_ficlone, linkat, memfd_create,
     openat, renameat, renameat_with, syncfs, unlinkat,
 };
-pub use rustix::io::{pread, pwrite};
+pub use rustix::io::{fcntl_dupfd_cloexec, pread, pwrite};
 
-use rustix::io::Errno;
+use rustix::io::{Errno, IoSlice, ReadWriteFlags, pwritev2};
 
 /// How much of a range of a file is in the page cache, in pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -267,6 +268,20 @@ pub unsafe fn pwrite_raw(
     let fd = file.as_fd().as_raw_fd();
     // SAFETY: the kernel only reads at `src`, and a page that is not there is an error of the call.
     check(unsafe { libc::pwrite(fd, src.cast(), len, offset) } as _)
+}
+
+/// Writes up to all of `bytes` at the end of a file, wherever that is by then, and returns how
+/// many: what others have written is never overwritten.
+///
+/// # Errors
+///
+/// Those of pwritev2(2): [`Errno::OPNOTSUPP`] before Linux 4.16.
+///
+/// # References
+///
+/// [pwritev2(2)](https://man7.org/linux/man-pages/man2/pwritev2.2.html), `RWF_APPEND`: Linux 4.16.
+pub fn append(file: impl AsFd, bytes: &[u8]) -> Result<usize, Errno> {
+    pwritev2(file, &[IoSlice::new(bytes)], 0, ReadWriteFlags::APPEND)
 }
 
 /// What [`sync_file_range`] does: the combinations of its flags that mean something.

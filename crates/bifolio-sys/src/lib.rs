@@ -19,6 +19,7 @@ pub mod mm;
 pub mod net;
 pub mod page;
 pub mod process;
+pub mod signal;
 pub mod sync;
 mod text;
 mod uapi;

@@ -1,0 +1,73 @@
+//! A signal that comes beside an error: SIGXFSZ, which ends the process although the call that
+//! raised it says `EFBIG` as well.
+//!
+//! It does not touch the disposition of the signal, which belongs to the whole process.
+//!
+//! # Safety
+//!
+//! Signal sets are filled in by the C library.
+#![allow(unsafe_code, reason = "signal sets are out parameters")]
+
+use core::mem::MaybeUninit;
+use core::ptr::null_mut;
+
+use rustix::io::Errno;
+
+/// Calls `call`, which may make a file larger than `RLIMIT_FSIZE` permits: that is
+/// [`Errno::FBIG`] then, and no signal.
+///
+/// The signal is blocked on this thread meanwhile, and taken back where the call raised it. One
+/// that was pending before, blocked by the caller, stays pending.
+///
+/// # Errors
+///
+/// What `call` returns.
+///
+/// # References
+///
+/// [getrlimit(2)](https://man7.org/linux/man-pages/man2/getrlimit.2.html), `RLIMIT_FSIZE`;
+/// [sigtimedwait(2)](https://man7.org/linux/man-pages/man2/sigtimedwait.2.html): Linux 2.2.
+pub fn without_sigxfsz<T>(call: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    let signal = sigxfsz();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: both sets are valid for the call, and the second is written by it; with a valid `how`
+    // it cannot fail (pthread_sigmask(3)).
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signal, before.as_mut_ptr()) };
+    // SAFETY: written by the call above.
+    let before = unsafe { before.assume_init() };
+    // SAFETY: a valid set and a valid signal number.
+    let was_blocked = unsafe { libc::sigismember(&raw const before, libc::SIGXFSZ) } == 1;
+    let was_pending = was_blocked && is_pending();
+    let result = call();
+    if matches!(result, Err(Errno::FBIG)) && !was_pending {
+        let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the set and the time are valid; no information is asked for. Where the error came
+        // without a signal, nothing is pending and nothing is taken.
+        unsafe { libc::sigtimedwait(&raw const signal, null_mut(), &raw const at_once) };
+    }
+    if !was_blocked {
+        // SAFETY: as for the first call; the old mask is not asked for.
+        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const signal, null_mut()) };
+    }
+    result
+}
+
+/// The set of this one signal.
+fn sigxfsz() -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset(3) writes the whole set.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: written by the call above, and the number is that of a signal.
+    unsafe { libc::sigaddset(set.as_mut_ptr(), libc::SIGXFSZ) };
+    // SAFETY: written by sigemptyset(3).
+    unsafe { set.assume_init() }
+}
+
+/// Whether one waits for this thread.
+fn is_pending() -> bool {
+    let mut set = sigxfsz();
+    // SAFETY: sigpending(2) writes a set.
+    unsafe { libc::sigpending(&raw mut set) };
+    // SAFETY: a valid set and a valid signal number.
+    unsafe { libc::sigismember(&raw const set, libc::SIGXFSZ) == 1 }
+}
