@@ -35,6 +35,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Cat(cmd::cat::Args),
+    Hex(cmd::hex::Args),
 }
 
 impl Command {
@@ -42,12 +43,14 @@ impl Command {
     fn name(&self) -> &'static str {
         match self {
             Command::Cat(_) => "cat",
+            Command::Hex(_) => "hex",
         }
     }
 
     fn run(self, console: &mut Console) -> Result<Exit, Failure> {
         match self {
             Command::Cat(args) => cmd::cat::run(&args, console),
+            Command::Hex(args) => cmd::hex::run(&args, console),
         }
     }
 }

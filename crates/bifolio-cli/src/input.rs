@@ -34,6 +34,8 @@ pub(crate) struct Part {
 pub(crate) enum Chunk<'a> {
     /// These bytes.
     Data(&'a [u8]),
+    /// So many zeros, which nobody stored.
+    Hole(u64),
 }
 
 /// Something that can be read from front to back.
@@ -72,7 +74,7 @@ impl Input {
     }
 
     /// The bytes of the part that exist, where that is known: a stream's end is not.
-    pub(crate) fn range(&self, part: Part) -> Range<u64> {
+    fn range(&self, part: Part) -> Range<u64> {
         let len = match self {
             Input::Map(map) => map.len() as u64,
             Input::Stream { .. } => u64::MAX,
@@ -80,6 +82,11 @@ impl Input {
         let start = part.offset.min(len);
         let end = part.length.map_or(len, |length| start.saturating_add(length).min(len));
         start..end
+    }
+
+    /// The offset behind the part, where that is known.
+    pub(crate) fn end(&self, part: Part) -> Option<u64> {
+        matches!(self, Input::Map(_)).then(|| self.range(part).end)
     }
 
     /// Gives the part to `each`, piece by piece. What could be read before a failure is given
@@ -105,14 +112,25 @@ fn read_map(
     each: &mut impl FnMut(Chunk<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut block = vec![0; BLOCK_BYTES];
+    let range = range.start as usize..range.end as usize;
     let mut at = range.start;
-    while at < range.end {
-        let want = (range.end - at).min(BLOCK_BYTES as u64) as usize;
-        let answer = map.read_exact_at(&mut block[..want], at as usize);
-        let done = answer.as_ref().map_or_else(|error| error.done_bytes(), |()| want);
-        each(Chunk::Data(&block[..done]))?;
-        answer?;
-        at += done as u64;
+    for data in map.data_ranges(range.clone())? {
+        let data = data?;
+        if at < data.start {
+            each(Chunk::Hole((data.start - at) as u64))?;
+        }
+        at = data.start;
+        while at < data.end {
+            let want = (data.end - at).min(BLOCK_BYTES);
+            let answer = map.read_exact_at(&mut block[..want], at);
+            let done = answer.as_ref().map_or_else(|error| error.done_bytes(), |()| want);
+            each(Chunk::Data(&block[..done]))?;
+            answer?;
+            at += done;
+        }
+    }
+    if at < range.end {
+        each(Chunk::Hole((range.end - at) as u64))?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! How values look in `--json`, where JSON has no way of its own to say them.
 
+use crate::hex;
 use serde::{Serialize, Serializer};
 
 /// A path: a string where it is UTF-8, and `{"hex": "..."}` of its bytes where it is not, so that
@@ -14,14 +15,10 @@ impl Serialize for Path<'_> {
         }
         match self.0.to_str() {
             Some(text) => serializer.serialize_str(text),
-            None => Raw { hex: hex(self.0.as_os_str().as_encoded_bytes()) }.serialize(serializer),
+            None => Raw { hex: hex::string(self.0.as_os_str().as_encoded_bytes()) }
+                .serialize(serializer),
         }
     }
-}
-
-/// Bytes as a string of two hexadecimal digits each.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod cli;
 mod cmd;
 mod console;
 mod failure;
+mod hex;
 mod input;
 mod json;
 

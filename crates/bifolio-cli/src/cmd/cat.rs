@@ -3,7 +3,7 @@
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::input::{Chunk, Input, Part};
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Write files to standard output
@@ -32,7 +32,13 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
 }
 
 fn copy(path: &Path, part: Part, console: &mut Console) -> Result<(), Failure> {
-    Input::open(path)?.read(part, |chunk| match chunk {
-        Chunk::Data(bytes) => Ok(console.write_all(bytes)?),
+    Input::open(path)?.read(part, |chunk| {
+        match chunk {
+            Chunk::Data(bytes) => console.write_all(bytes)?,
+            Chunk::Hole(len) => {
+                io::copy(&mut io::repeat(0).take(len), console)?;
+            }
+        }
+        Ok(())
     })
 }
