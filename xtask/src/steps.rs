@@ -88,21 +88,29 @@ impl Workspace {
 
     /// What cargo prints on its standard output.
     pub(crate) fn cargo_output(&self, line: &str) -> Result<String, String> {
-        self.output(&self.cargo, line)
+        self.cargo_output_with(line, &[])
     }
 
-    /// What a program prints on its standard output, run at the root of the workspace.
-    pub(crate) fn output(&self, program: &Path, line: &str) -> Result<String, String> {
-        let name = format!("`{} {line}`", program.display());
-        let mut command = Command::new(program);
-        command.args(line.split_whitespace()).current_dir(&self.root);
-        let output = command.output().map_err(|error| format!("{name}: {error}"))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("{name}: {}\n{}", output.status, said.trim_end()));
-        }
-        String::from_utf8(output.stdout).map_err(|error| format!("{name}: {error}"))
+    fn cargo_output_with(&self, line: &str, variables: &[(&str, &str)]) -> Result<String, String> {
+        output(Command::new(&self.cargo).envs(variables.iter().copied()), &self.root, line)
     }
+
+    /// What git prints on its standard output.
+    pub(crate) fn git_output(&self, line: &str) -> Result<String, String> {
+        output(&mut Command::new("git"), &self.root, line)
+    }
+}
+
+/// What a program prints on its standard output when it is run in a directory.
+fn output(program: &mut Command, directory: &Path, line: &str) -> Result<String, String> {
+    let name = format!("`{} {line}`", program.get_program().to_string_lossy());
+    let command = program.args(line.split_whitespace()).current_dir(directory);
+    let output = command.output().map_err(|error| format!("{name}: {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{name}: {}\n{}", output.status, said.trim_end()));
+    }
+    String::from_utf8(output.stdout).map_err(|error| format!("{name}: {error}"))
 }
 
 /// Runs the steps in order and sums them up.
@@ -149,10 +157,14 @@ fn test(workspace: &Workspace) -> Result<(), String> {
 }
 
 /// The models run the shipped source, built with the checker's atomics into a directory of its own.
+/// They stand in modules of the name `model`.
 fn loom(workspace: &Workspace) -> Result<(), String> {
-    let loom = [("RUSTFLAGS", "--cfg loom")];
-    let line = "test --locked -p bifolio-sys --lib --release --target-dir target/loom model";
-    workspace.cargo_with(line, &loom)
+    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
+    let variables = [("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", &*format!("{target}/loom"))];
+    let tests = "test --locked --release -p bifolio-sys --lib";
+    workspace.cargo_with(&format!("{tests} model::"), &variables)?;
+    let listing = workspace.cargo_output_with(&format!("{tests} -- --list"), &variables)?;
+    if listing.contains("model::") { Ok(()) } else { Err("there is no model left to run".into()) }
 }
 
 /// The program shares its name with the library, so their pages are built one after the other and

@@ -179,9 +179,16 @@ fn check_no_std(source: &Source<'_>, findings: &mut Vec<Finding>) {
             let name = after["crate".len()..].trim_start();
             before.ends_with("extern ") && (name.starts_with("std") || name.starts_with("alloc"))
         });
-        let above = raw.get(number.wrapping_sub(2)).copied().unwrap_or_default();
+        // Within a module, the condition is the module's.
+        let nested = line.code.starts_with(' ');
+        let mut earlier = raw[..number - 1].iter().rev();
+        let above = match nested {
+            true => earlier.find(|line| line.starts_with("#[cfg(")),
+            false => earlier.next(),
+        };
+        let above = above.copied().unwrap_or_default();
         let conditions = ["feature = \"std\"", "test", "loom"];
-        let conditional = above.trim_start().starts_with("#[cfg(")
+        let conditional = above.starts_with("#[cfg(")
             && conditions.iter().any(|condition| above.contains(condition));
         if taken && !conditional {
             let advice = "put `#[cfg(feature = \"std\")]` or `#[cfg(test)]` on the line above";
@@ -261,6 +268,10 @@ mod tests {
         assert_eq!(check(path, "//! A.\n#![no_std]\nextern crate alloc;"), ["no-std"]);
         let linux = "//! A.\n#![no_std]\n#[cfg(target_os = \"linux\")]\nextern crate std;";
         assert_eq!(check(path, linux), ["no-std"]);
+        let module = "mod m {\n    //! M.\n    extern crate std;\n}";
+        let path = "crates/bifolio-map/src/a.rs";
+        assert_eq!(check(path, &format!("//! A.\n#[cfg(test)]\n{module}")), [""; 0]);
+        assert_eq!(check(path, &format!("//! A.\n{module}")), ["no-std"]);
         assert_eq!(check("crates/bifolio-map/src/a.rs", "//! A.\nextern crate std;"), ["no-std"]);
         assert_eq!(check("crates/bifolio/src/lib.rs", "//! A.\nextern crate std;"), [""; 0]);
     }

@@ -86,8 +86,7 @@ fn check(files: &[TextFile]) -> Vec<Finding> {
 
 /// The files that git tracks, and those it would if they were added; those that are text.
 fn text_files(workspace: &Workspace) -> Result<Vec<TextFile>, String> {
-    let listing = "ls-files -z --cached --others --exclude-standard";
-    let listing = workspace.output(Path::new("git"), listing)?;
+    let listing = workspace.git_output("ls-files -z --cached --others --exclude-standard")?;
     let mut files = Vec::new();
     for path in listing.split_terminator('\0') {
         // A file that was deleted and not yet committed is still listed.
