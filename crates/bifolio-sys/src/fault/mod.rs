@@ -50,7 +50,6 @@
 //!
 //! The handler reads what the kernel passed to it, and calls resolvers under the promise of
 //! [`register`].
-#![allow(unsafe_code, reason = "signal handlers speak in raw pointers")]
 
 #[cfg(not(loom))]
 mod chain;
