@@ -90,7 +90,7 @@ impl View<'_> {
     ) -> Result<R> {
         match step(0) {
             Ok(value) => Ok(value),
-            Err(fault) => go_on(Attempt::new(*self, operation, offset, len), fault, step),
+            Err(fault) => go_on(self, operation, offset, len, fault, step),
         }
     }
 }
@@ -98,10 +98,14 @@ impl View<'_> {
 #[cold]
 #[inline(never)]
 fn go_on<R>(
-    mut attempt: Attempt<'_>,
+    view: &View<'_>,
+    operation: Operation,
+    offset: usize,
+    len: usize,
     mut fault: Fault,
     mut step: impl FnMut(usize) -> Result<R, Fault>,
 ) -> Result<R> {
+    let mut attempt = Attempt::new(*view, operation, offset, len);
     loop {
         attempt.advance(fault.done);
         attempt.explain(fault.code.cause())?;

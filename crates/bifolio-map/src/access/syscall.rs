@@ -23,6 +23,7 @@ impl View<'_> {
     ///
     /// `offset + len <= self.len()`, and `target` can be written for `len` bytes that no reference
     /// covers but the caller's.
+    #[inline(never)]
     pub(super) unsafe fn fetch_by_syscall(
         &self,
         target: *mut u8,
@@ -51,6 +52,7 @@ impl View<'_> {
 
 impl ViewMut<'_> {
     /// Writes `buf`, for which there is room at `offset`: all or an error.
+    #[inline(never)]
     pub(super) fn write_by_syscall(&self, buf: &[u8], offset: usize) -> Result<()> {
         let mut attempt = Attempt::new(self.as_view(), Operation::Write, offset, buf.len());
         while attempt.done() < buf.len() {

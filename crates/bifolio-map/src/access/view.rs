@@ -291,11 +291,13 @@ impl<'a> View<'a> {
     }
 
     #[cold]
+    #[inline(never)]
     pub(super) fn out_of_bounds(&self, operation: Operation, offset: usize, len: usize) -> Error {
         self.error(operation, ErrorKind::OutOfBounds { len_bytes: self.len as u64 }, offset, len)
     }
 
     #[cold]
+    #[inline(never)]
     pub(super) fn error(
         &self,
         operation: Operation,
@@ -309,6 +311,7 @@ impl<'a> View<'a> {
     /// An error in some part as one of the whole access `[offset, offset + len)`, of which `done`
     /// bytes were done.
     #[cold]
+    #[inline(never)]
     pub(super) fn of_whole(&self, error: Error, offset: usize, len: usize, done: usize) -> Error {
         let start = self.position(offset);
         error.with_range(start..start.saturating_add(len as u64)).with_done(done)

@@ -8,7 +8,7 @@
 
 use super::{Via, View, ViewMut};
 use crate::error::{Operation, Result};
-use bifolio_sys::guard::Word;
+use bifolio_sys::guard::{Fault, Word};
 use core::mem::MaybeUninit;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -35,47 +35,42 @@ impl View<'_> {
     /// ```
     #[inline]
     pub fn load<T: FromBytes>(&self, offset: usize) -> Result<T> {
+        if self.has_word(offset, size_of::<T>()) {
+            // SAFETY: just checked.
+            if let Ok(value) = unsafe { load_word(self.address(offset)) } {
+                return Ok(value);
+            }
+        }
+        self.load_slowly(offset)
+    }
+
+    /// Everything that [`load`](Self::load) does, and not only what is fast.
+    #[inline(never)]
+    fn load_slowly<T: FromBytes>(&self, offset: usize) -> Result<T> {
         let size = size_of::<T>();
         self.check(Operation::Read, offset, size)?;
+        if self.has_word(offset, size) {
+            return self.guarded(Operation::Read, offset, size, |_| {
+                // SAFETY: just checked.
+                unsafe { load_word(self.address(offset)) }
+            });
+        }
         let mut value = MaybeUninit::<T>::uninit();
-        let target = value.as_mut_ptr().cast::<u8>();
-        let is_word = self.is_word(offset, size);
-        match size {
-            // SAFETY: the range was checked, the word is aligned, and `target` has room for it.
-            1 if is_word => unsafe { self.load_word::<u8>(target, offset) },
-            // SAFETY: as above.
-            2 if is_word => unsafe { self.load_word::<u16>(target, offset) },
-            // SAFETY: as above.
-            4 if is_word => unsafe { self.load_word::<u32>(target, offset) },
-            // SAFETY: as above.
-            8 if is_word => unsafe { self.load_word::<u64>(target, offset) },
-            // SAFETY: the range was checked, and `target` has room for a `T`.
-            _ => unsafe { self.fetch(target, offset, size) },
-        }?;
+        // SAFETY: the range was checked, and the value has room for a `T`.
+        unsafe { self.fetch(value.as_mut_ptr().cast(), offset, size) }?;
         // SAFETY: all bytes of the value were written, and any bytes are a `T`.
         Ok(unsafe { value.assume_init() })
     }
 
-    /// Loads one word into `target`.
-    ///
-    /// # Safety
-    ///
-    /// The word lies within the view, aligned; the view is guarded; `target` has room for it.
+    /// Whether the `size` bytes at `offset` lie within the view, are reached by the assembly, and
+    /// make an aligned word.
     #[inline]
-    unsafe fn load_word<W: Word>(&self, target: *mut u8, offset: usize) -> Result<()> {
-        let source = self.address(offset).cast::<W>();
-        // SAFETY: the caller's promise.
-        let load = |_| unsafe { W::load(source) };
-        let word = self.guarded(Operation::Read, offset, size_of::<W>(), load)?;
-        // SAFETY: the caller's promise; the target need not be aligned.
-        unsafe { target.cast::<W>().write_unaligned(word) };
-        Ok(())
-    }
-
-    /// Whether `size` bytes at `offset` are reached by the assembly, and aligned.
-    #[inline]
-    fn is_word(&self, offset: usize, size: usize) -> bool {
-        self.via == Via::Guarded && self.address(offset).addr().is_multiple_of(size.max(1))
+    fn has_word(&self, offset: usize, size: usize) -> bool {
+        matches!(size, 1 | 2 | 4 | 8)
+            && self.via == Via::Guarded
+            && offset <= self.len()
+            && size <= self.len() - offset
+            && self.address(offset).addr().is_multiple_of(size)
     }
 }
 
@@ -92,39 +87,85 @@ impl ViewMut<'_> {
     #[inline]
     pub fn store<T: IntoBytes + Immutable>(&self, value: &T, offset: usize) -> Result<()> {
         let bytes = value.as_bytes();
-        self.check(Operation::Write, offset, bytes.len())?;
-        let is_word = self.is_word(offset, bytes.len());
-        match *bytes {
-            // SAFETY: the range was checked, and the word is aligned.
-            [a] if is_word => unsafe { self.store_word(a, offset) },
-            [a, b] if is_word => {
-                // SAFETY: as above.
-                unsafe { self.store_word(u16::from_ne_bytes([a, b]), offset) }
+        if self.has_word(offset, bytes.len()) {
+            // SAFETY: just checked.
+            if unsafe { store_word(self.address(offset), bytes) }.is_ok() {
+                return Ok(());
             }
-            [a, b, c, d] if is_word => {
-                // SAFETY: as above.
-                unsafe { self.store_word(u32::from_ne_bytes([a, b, c, d]), offset) }
-            }
-            [a, b, c, d, e, f, g, h] if is_word => {
-                let word = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
-                // SAFETY: as above.
-                unsafe { self.store_word(word, offset) }
-            }
-            _ => self.write_all_at(bytes, offset),
         }
+        self.store_slowly(bytes, offset)
     }
 
-    /// Stores one word.
-    ///
-    /// # Safety
-    ///
-    /// The word lies within the window, aligned; the window is guarded.
-    #[inline]
-    unsafe fn store_word<W: Word>(&self, word: W, offset: usize) -> Result<()> {
-        let target = self.address(offset).cast::<W>();
-        // SAFETY: the caller's promise.
-        self.guarded(Operation::Write, offset, size_of::<W>(), |_| unsafe {
-            W::store(target, word)
+    /// Everything that [`store`](Self::store) does, and not only what is fast.
+    #[inline(never)]
+    fn store_slowly(&self, bytes: &[u8], offset: usize) -> Result<()> {
+        if !self.has_word(offset, bytes.len()) {
+            return self.write_all_at(bytes, offset);
+        }
+        self.guarded(Operation::Write, offset, bytes.len(), |_| {
+            // SAFETY: just checked.
+            unsafe { store_word(self.address(offset), bytes) }
         })
+    }
+}
+
+/// Loads a `T` of 1, 2, 4 or 8 bytes in one piece.
+///
+/// # Safety
+///
+/// The `T` lies within a guarded view, at a multiple of its size.
+#[inline]
+unsafe fn load_word<T: FromBytes>(source: *const u8) -> Result<T, Fault> {
+    let mut value = MaybeUninit::<T>::uninit();
+    let target = value.as_mut_ptr();
+    match size_of::<T>() {
+        // SAFETY: the caller's promise, and the target has room for a `T`.
+        1 => unsafe { move_word::<u8>(source.cast(), target.cast()) },
+        // SAFETY: as above.
+        2 => unsafe { move_word::<u16>(source.cast(), target.cast()) },
+        // SAFETY: as above.
+        4 => unsafe { move_word::<u32>(source.cast(), target.cast()) },
+        // SAFETY: as above.
+        8 => unsafe { move_word::<u64>(source.cast(), target.cast()) },
+        size => unreachable!("a word of {size} bytes"),
+    }?;
+    // SAFETY: all bytes of the value were written, and any bytes are a `T`.
+    Ok(unsafe { value.assume_init() })
+}
+
+/// Loads a word and writes it to `target`, which need not be aligned.
+///
+/// # Safety
+///
+/// The word lies within a guarded view, aligned; `target` can be written.
+#[inline]
+unsafe fn move_word<W: Word>(source: *const W, target: *mut W) -> Result<(), Fault> {
+    // SAFETY: the caller's promise.
+    let word = unsafe { W::load(source) }?;
+    // SAFETY: the caller's promise.
+    unsafe { target.write_unaligned(word) };
+    Ok(())
+}
+
+/// Stores 1, 2, 4 or 8 bytes in one piece.
+///
+/// # Safety
+///
+/// They have room within a guarded view that can be written, at a multiple of their length.
+#[inline]
+unsafe fn store_word(target: *mut u8, bytes: &[u8]) -> Result<(), Fault> {
+    match *bytes {
+        // SAFETY: the caller's promise.
+        [a] => unsafe { u8::store(target, a) },
+        // SAFETY: as above.
+        [a, b] => unsafe { u16::store(target.cast(), u16::from_ne_bytes([a, b])) },
+        // SAFETY: as above.
+        [a, b, c, d] => unsafe { u32::store(target.cast(), u32::from_ne_bytes([a, b, c, d])) },
+        [a, b, c, d, e, f, g, h] => {
+            let word = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+            // SAFETY: as above.
+            unsafe { u64::store(target.cast(), word) }
+        }
+        _ => unreachable!("a word of {} bytes", bytes.len()),
     }
 }
