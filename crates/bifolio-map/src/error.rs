@@ -132,6 +132,13 @@ pub enum ErrorKind {
     TooLarge,
     /// The mapping was created without the ability to write.
     ReadOnly,
+    /// More was asked for than the `reserved_bytes` of addresses that the mapping has.
+    BeyondReservation {
+        /// The bytes of addresses that are reserved, from the start of the mapping on.
+        reserved_bytes: u64,
+    },
+    /// Others can take the memory away, so that no plain reference to it can be had.
+    Revocable,
     /// An argument contradicts another, or the state of the mapping.
     Invalid,
     /// Another error of the kernel: see [`Error::errno`].
@@ -273,6 +280,12 @@ impl Error {
             ErrorKind::Unsupported => {
                 "`bifolio doctor` lists what this kernel and this process may do"
             }
+            ErrorKind::BeyondReservation { .. } => {
+                "reserve more addresses when mapping: they cost nothing"
+            }
+            ErrorKind::Revocable => {
+                "use guarded access, or seal the memory file against shrinking and future writes"
+            }
             _ => return None,
         })
     }
@@ -322,6 +335,10 @@ impl fmt::Display for Error {
                 f.write_str("too large for the address space or the file system")
             }
             ErrorKind::ReadOnly => f.write_str("it is read-only"),
+            ErrorKind::BeyondReservation { reserved_bytes } => {
+                write!(f, "only {reserved_bytes} bytes of addresses are reserved")
+            }
+            ErrorKind::Revocable => f.write_str("others can take this memory away"),
             ErrorKind::Invalid => f.write_str("the arguments contradict each other or the mapping"),
             ErrorKind::Kernel => match self.errno {
                 Some(errno) => write!(f, "{errno}"),
@@ -365,9 +382,10 @@ impl From<Error> for std::io::Error {
             ErrorKind::ReadOnly => IoKind::ReadOnlyFilesystem,
             ErrorKind::Unsupported | ErrorKind::NotMappable(_) => IoKind::Unsupported,
             ErrorKind::Occupied => IoKind::AddrInUse,
-            ErrorKind::Misaligned { .. } | ErrorKind::Invalid | ErrorKind::TooLarge => {
-                IoKind::InvalidInput
-            }
+            ErrorKind::Misaligned { .. }
+            | ErrorKind::Invalid
+            | ErrorKind::TooLarge
+            | ErrorKind::BeyondReservation { .. } => IoKind::InvalidInput,
             _ => IoKind::Other,
         };
         IoError::new(kind, error)

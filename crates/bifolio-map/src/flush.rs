@@ -29,19 +29,19 @@ impl SharedMap {
     /// The death of a process loses nothing, flushed or not: the kernel has the bytes. For a power
     /// cut or a crash of the kernel:
     ///
-    /// - **Until it returns** any of the bytes written since the last flush may be on the medium and
-    ///   others not, whatever the order in which they were written. What must come first must be
-    ///   flushed first.
-    /// - **Tearing**: a page may be half written. No disk promises more than one sector (512 or 4096
-    ///   bytes), so a record that must be whole needs a checksum, or a copy.
+    /// - **Until it returns** any of the bytes written since the last flush may be on the medium
+    ///   and others not, whatever the order in which they were written. What must come first must
+    ///   be flushed first.
+    /// - **Tearing**: a page may be half written. No disk promises more than one sector (512 or
+    ///   4096 bytes), so a record that must be whole needs a checksum, or a copy.
     /// - **Errors are told once** (Linux 4.13): a failed write-back is reported to the first flush
     ///   of each open file that asks; the pages then count as clean, and may be dropped with what
     ///   they held. A flush that succeeds after one that failed proves nothing about the earlier
     ///   bytes: write them again.
     /// - **The name** of a file that was just created is durable once its directory was synced.
     /// - **The device's own cache** is flushed where the file system asks for it, as ext4, XFS and
-    ///   Btrfs do unless they are told not to. tmpfs, memory files and memory without a file have no
-    ///   medium: there it succeeds and means nothing.
+    ///   Btrfs do unless they are told not to. tmpfs, memory files and memory without a file have
+    ///   no medium: there it succeeds and means nothing.
     ///
     /// # Errors
     ///

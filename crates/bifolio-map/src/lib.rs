@@ -5,19 +5,24 @@
 extern crate std;
 
 mod access;
+mod allocate;
 mod anon;
 mod body;
 mod error;
 #[cfg(feature = "std")]
 mod file;
 mod flush;
+mod grow;
 #[cfg(feature = "std")]
 mod holes;
 mod mapping;
+mod memory_file;
 mod object;
 mod options;
 mod origin;
 mod pages;
+mod plain_atomic;
+mod read_only;
 mod shared;
 mod span;
 
@@ -33,9 +38,12 @@ pub use file::FileMap;
 #[cfg(feature = "std")]
 pub use holes::DataRanges;
 pub use mapping::{Mapping, Protection, Sharing};
+pub use memory_file::{MemoryFile, Seals};
 pub use object::Object;
 pub use options::{HugePages, Options};
 pub use pages::{Advice, Discard, Pages};
 
 pub use bifolio_sys::{Errno, fault, features, page};
+pub use plain_atomic::PlainAtomic;
+pub use read_only::ReadOnlySharedMap;
 pub use shared::SharedMap;

@@ -9,6 +9,7 @@ use bifolio_sys::Errno;
 use bifolio_sys::fs::fd::{AsFd, BorrowedFd, OwnedFd};
 use bifolio_sys::fs::{self, FallocateFlags};
 use bifolio_sys::guard::Cause;
+use bifolio_sys::page::page_size;
 
 /// What lies behind a mapping.
 #[derive(Debug)]
@@ -84,16 +85,19 @@ impl Origin {
             Some(len_bytes) if position >= len_bytes => {
                 Verdict::Fail(ErrorKind::Truncated { len_bytes }, None)
             }
-            _ if is_write && self.is_file_s => allocate_byte(fd, position),
+            Some(len_bytes) if is_write && self.is_file_s => allocate_page(fd, position, len_bytes),
             _ => read_byte(fd, position),
         }
     }
 }
 
-/// Asks the file system for space for one byte, as a write through a shared mapping does: its
-/// answer is the reason.
-fn allocate_byte(fd: BorrowedFd<'_>, position: u64) -> Verdict {
-    match fs::fallocate(fd, FallocateFlags::KEEP_SIZE, position, 1) {
+/// Asks the file system for the space of the page, as a write through a shared mapping does: its
+/// answer is the reason. Its blocks may be smaller than a page, so one byte would not be enough.
+fn allocate_page(fd: BorrowedFd<'_>, position: u64, file_len: u64) -> Verdict {
+    let page = page_size().bytes() as u64;
+    let start = position - position % page;
+    let len = page.min(file_len - start);
+    match fs::fallocate(fd, FallocateFlags::KEEP_SIZE, start, len) {
         // A file system that cannot allocate ahead can still say whether it can read.
         Err(Errno::OPNOTSUPP) => read_byte(fd, position),
         answer => verdict(answer),
@@ -108,7 +112,7 @@ fn read_byte(fd: BorrowedFd<'_>, position: u64) -> Verdict {
 
 fn verdict(answer: Result<(), Errno>) -> Verdict {
     match answer {
-        Ok(()) => Verdict::Retry,
+        Ok(()) | Err(Errno::INTR) => Verdict::Retry,
         Err(errno) => Verdict::Fail(ErrorKind::from_errno(errno), Some(errno)),
     }
 }

@@ -17,11 +17,13 @@
 #![allow(unsafe_code, reason = "lends views of shared pages, and implements an unsafe trait")]
 
 use crate::access::{Access, AccessMut, Via, View, ViewMut};
+#[cfg(feature = "std")]
+use crate::allocate::allocate;
 use crate::body::Body;
 use crate::error::{Error, ErrorKind, FileKind, Operation, Result};
 use crate::mapping::{Mapping, Protection, Sharing};
 use crate::object::Object;
-use crate::options::Options;
+use crate::options::{HugePages, Options};
 use crate::origin::Origin;
 use crate::pages::sealed::HasBody;
 use crate::span::Request;
@@ -60,6 +62,19 @@ use core::fmt;
 pub struct SharedMap {
     pub(crate) body: Body,
     len: AtomicUsize,
+    pub(crate) lasting: Lasting,
+}
+
+/// Whether the pages stay for as long as the mapping does, so that plain references to atomics may
+/// point there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lasting {
+    /// They do: memory without a file, promised by the kernel when it was mapped.
+    Always,
+    /// They do once the memory file is sealed.
+    WhenSealed,
+    /// They may not.
+    Never,
 }
 
 impl Options {
@@ -73,10 +88,17 @@ impl Options {
     ///
     /// # References
     ///
-    /// mmap(2), `MAP_SHARED | MAP_ANONYMOUS`.
+    /// mmap(2), `MAP_SHARED | MAP_ANONYMOUS`. With [`reserve`](Options::reserve) a memory file
+    /// lies behind it, which can grow.
     pub fn shared(&self, len: usize) -> Result<SharedMap> {
-        let body = Body::map(self.shared_request(len), Origin::without_file(Object::SharedMemory))?;
-        Ok(SharedMap::from_body(body, len))
+        if self.reserve.is_some_and(|reserve| reserve > len) {
+            return self.memfd("bifolio", len);
+        }
+        let is_promised = !self.no_reserve && !matches!(self.huge, HugePages::Pool(_));
+        let lasting = if is_promised { Lasting::Always } else { Lasting::Never };
+        let origin = Origin::without_file(Object::SharedMemory);
+        let body = Body::map(self.shared_request(len), origin)?;
+        Ok(SharedMap::from_body(body, len, lasting))
     }
 
     /// Maps an open file, which must be readable and writable, and keeps it open.
@@ -94,7 +116,7 @@ impl Options {
         let len = self.len_in_file(&file, &object)?;
         let origin = Origin { object, file: Some(file), file_offset: self.offset, is_file_s: true };
         let body = Body::map(self.shared_request(len), origin)?;
-        Ok(SharedMap::from_body(body, len))
+        Ok(SharedMap::from_body(body, len, Lasting::WhenSealed))
     }
 
     /// The bytes to map of `file`: what was asked for, or the rest of the file.
@@ -111,7 +133,8 @@ impl Options {
     fn shared_request(&self, len: usize) -> Request {
         let mut flags = MapFlags::SHARED | self.flags();
         // Nothing is to be promised for addresses that may never be used.
-        flags.set(MapFlags::NORESERVE, self.no_reserve || self.reserve.is_some());
+        let is_longer = self.reserve.is_some_and(|reserve| reserve > len);
+        flags.set(MapFlags::NORESERVE, self.no_reserve || is_longer);
         Request {
             len: len.max(self.reserve.unwrap_or(0)),
             protection: ProtFlags::READ | ProtFlags::WRITE,
@@ -153,6 +176,38 @@ impl Options {
     }
 }
 
+#[cfg(feature = "std")]
+impl Options {
+    /// Opens a file, or creates it where there is none, makes it long enough for `len` bytes from
+    /// the offset on, and maps those.
+    ///
+    /// Space is allocated first, so that writing cannot meet a full disk later (in a file that was
+    /// there already: holes before its old end excepted). A file that exists is never shortened
+    /// and keeps its bytes. Where it fails, a file that was created stays, since others may have
+    /// opened it.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_shared`](Options::open_shared), and as [`SharedMap::grow`].
+    pub fn create_shared(
+        &self,
+        path: impl AsRef<std::path::Path>,
+        len: usize,
+    ) -> Result<SharedMap> {
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let (file, object) = open_path(&options, path.as_ref())?;
+        let end = self.offset.saturating_add(len as u64);
+        let file_len = mappable_len(&file, &object, false)?;
+        if file_len < end {
+            allocate(file.as_fd(), file_len..end).map_err(|errno| {
+                Error::from_errno(Operation::Grow, &object, errno).with_range(file_len..end)
+            })?;
+        }
+        self.len(len).map_shared(file, object)
+    }
+}
+
 /// Opens a file by path, and names it for errors.
 #[cfg(feature = "std")]
 pub(crate) fn open_path(
@@ -171,9 +226,14 @@ pub(crate) fn open_path(
 }
 
 impl SharedMap {
-    pub(crate) fn from_body(body: Body, len: usize) -> SharedMap {
+    pub(crate) fn from_body(body: Body, len: usize, lasting: Lasting) -> SharedMap {
         debug_assert!(len <= body.len());
-        SharedMap { body, len: AtomicUsize::new(len) }
+        SharedMap { body, len: AtomicUsize::new(len), lasting }
+    }
+
+    /// Gives up the promise on which plain atomics rest.
+    pub(crate) fn without_plain_atomics(self) -> SharedMap {
+        SharedMap { lasting: Lasting::Never, ..self }
     }
 
     /// Maps `len` bytes of zeroed memory that children share.
@@ -204,6 +264,16 @@ impl SharedMap {
         Options::new().open_shared(path)
     }
 
+    /// Opens or creates a file, makes it at least `len` bytes long, and maps those.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::create_shared`].
+    #[cfg(feature = "std")]
+    pub fn create(path: impl AsRef<std::path::Path>, len: usize) -> Result<SharedMap> {
+        Options::new().create_shared(path, len)
+    }
+
     /// The file behind it, where there is one: to be handed to another process, or locked.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.body.origin.fd()
@@ -218,8 +288,8 @@ impl SharedMap {
     ///
     /// What munmap(2) reports, with the mapping.
     pub fn unmap(self) -> Result<(), (SharedMap, Error)> {
-        let len = self.shown_len();
-        self.body.unmap().map_err(|(body, error)| (SharedMap::from_body(body, len), error))
+        let SharedMap { body, len, lasting } = self;
+        body.unmap().map_err(|(body, error)| (SharedMap { body, len, lasting }, error))
     }
 
     /// The bytes shown now.

@@ -1,34 +1,10 @@
 //! Shared mappings as a user has them: of files, of open descriptors, of no file.
 
+use crate::support::{Directory, FileSystem, child};
 use bifolio_map::{Access, AccessMut, Error, ErrorKind, FileKind, Mapping, Operation, Options};
-use bifolio_map::{Protection, SharedMap, Sharing};
+use bifolio_map::{Protection, ReadOnlySharedMap, SharedMap, Sharing};
 use std::fs::{self, File};
-use std::path::PathBuf;
-
-/// A directory of this test's own, removed when dropped.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("bifolio-shared-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Directory(path)
-    }
-
-    /// A file in it that holds `bytes`.
-    fn file(&self, bytes: &[u8]) -> PathBuf {
-        let path = self.0.join("data.bin");
-        fs::write(&path, bytes).unwrap();
-        path
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use std::process::Command;
 
 #[test]
 fn a_write_is_in_the_file_and_in_other_mappings_at_once() {
@@ -117,9 +93,9 @@ fn what_cannot_be_mapped_says_why() {
     let device = File::options().read(true).write(true).open("/dev/null").unwrap();
     assert_eq!(kind(SharedMap::from_file(device)), ErrorKind::NotMappable(FileKind::Device));
     let directory = Directory::new("kinds");
-    let opened = File::open(&directory.0).unwrap();
+    let opened = File::open(directory.path()).unwrap();
     assert_eq!(kind(SharedMap::from_file(opened)), ErrorKind::NotMappable(FileKind::Directory));
-    let error = SharedMap::open(directory.0.join("absent")).unwrap_err();
+    let error = SharedMap::open(directory.path().join("absent")).unwrap_err();
     assert_eq!(error.operation(), Operation::Open);
     assert!(error.to_string().contains("absent"), "{error}");
 }
@@ -143,4 +119,102 @@ fn memory_without_a_file_is_zeroed_and_has_no_descriptor() {
     assert_eq!(map.load::<u64>(8).unwrap(), 0x0123_4567_89ab_cdef);
     map.flush(0..10_000).unwrap();
     map.flush_async(0..10_000).unwrap();
+}
+
+#[test]
+fn a_file_that_may_not_be_written_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = Directory::new("not-permitted");
+    let path = directory.file(&[0; 10]);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+    // Root may write everything: a child without its rights tries.
+    let status = without_rights(child("open a file that may not be written", &path)).status();
+    assert!(status.unwrap().success());
+}
+
+/// As nobody where this is root; as ever where it is not.
+fn without_rights(mut command: Command) -> Command {
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::process::CommandExt;
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.uid(65_534).gid(65_534);
+    }
+    command
+}
+
+#[test]
+fn a_write_into_a_hole_of_a_full_disk_is_an_error() {
+    let all = [FileSystem::tmpfs("full-tmpfs"), FileSystem::image("full-ext4", "mkfs.ext4")];
+    for file_system in all.into_iter().flatten() {
+        let path = file_system.join("sparse");
+        File::create(&path).unwrap().set_len(64 << 20).unwrap();
+        file_system.fill();
+        let map = SharedMap::open(&path).unwrap();
+        let mut failed = 0;
+        for at in (0..map.len()).step_by(1 << 20) {
+            let Err(error) = map.write_all_at(&[1; 3 * 4096], at + 5000) else { continue };
+            assert_eq!(error.kind(), ErrorKind::NoSpace);
+            assert_eq!(error.errno(), Some(bifolio_sys::Errno::NOSPC));
+            let start = (at + 5000) as u64;
+            assert_eq!(error.range(), Some(start..start + 3 * 4096));
+            assert!(error.done_bytes() < 3 * 4096);
+            assert!(error.to_string().contains("no space left"), "{error}");
+            // What was done before is there.
+            let mut seen = vec![0; error.done_bytes()];
+            map.read_exact_at(&mut seen, at + 5000).unwrap();
+            assert!(seen.iter().all(|&byte| byte == 1));
+            assert!(map.fill(at + 5000..at + 20_000, 1).is_err());
+            failed += 1;
+        }
+        assert!(failed > 50, "{failed} of 64 writes failed on a full disk");
+        // tmpfs wants a page to show a hole by; the file itself can still be read.
+        assert_eq!(map.view().by_syscall().load::<u64>(63 << 20).unwrap(), 0);
+        assert_eq!(map.load::<u64>(63 << 20).unwrap_or(0), 0);
+    }
+}
+
+#[test]
+fn what_is_created_has_its_space_and_what_exists_is_kept() {
+    let directory = Directory::new("create");
+    let path = directory.path().join("new");
+    let map = SharedMap::create(&path, 10_000).unwrap();
+    assert_eq!((map.len(), fs::metadata(&path).unwrap().len()), (10_000, 10_000));
+    assert!(std::os::unix::fs::MetadataExt::blocks(&fs::metadata(&path).unwrap()) * 512 >= 10_000);
+    map.write_all_at(b"kept", 9_996).unwrap();
+    let map = SharedMap::create(&path, 100).unwrap();
+    assert_eq!((map.len(), fs::metadata(&path).unwrap().len()), (100, 10_000));
+    let map = SharedMap::create(&path, 20_000).unwrap();
+    assert_eq!(map.load::<[u8; 4]>(9_996).unwrap(), *b"kept");
+    let Some(file_system) = FileSystem::tmpfs("create-full") else { return };
+    let error = SharedMap::create(file_system.join("new"), 2 << 20).unwrap_err();
+    assert_eq!((error.operation(), error.kind()), (Operation::Grow, ErrorKind::NoSpace));
+}
+
+#[test]
+fn protection_changes_by_value() {
+    let directory = Directory::new("protect");
+    let path = directory.file(&[1; 5000]);
+    let map = Options::new().reserve(1 << 20).open_shared(&path).unwrap();
+    let map = map.into_read_only().unwrap();
+    assert_eq!((map.len(), map.protection()), (5000, Protection::Read));
+    fs::write(&path, [2; 5000]).unwrap();
+    assert_eq!(map.load::<u8>(4999).unwrap(), 2);
+    let map = map.into_writable().unwrap();
+    assert_eq!(map.capacity(), 1 << 20);
+    map.fill(0..5000, 3).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), [3; 5000]);
+
+    let read_only = ReadOnlySharedMap::from_file(File::open(&path).unwrap()).unwrap();
+    let (read_only, error) = read_only.into_writable().unwrap_err();
+    assert_eq!((error.operation(), error.kind()), (Operation::Protect, ErrorKind::NotPermitted));
+    assert_eq!(read_only.load::<u8>(0).unwrap(), 3);
+    read_only.unmap().unwrap();
+}
+
+#[test]
+fn every_kind_may_be_sent_and_shared() {
+    fn check<T: Send + Sync + std::fmt::Debug>() {}
+    check::<SharedMap>();
+    check::<ReadOnlySharedMap>();
+    check::<bifolio_map::MemoryFile>();
 }

@@ -1,0 +1,45 @@
+//! What this binary does as a child of its own tests: the scenario that `BIFOLIO_CHILD` names.
+
+use bifolio_map::{Access, AccessMut, ErrorKind, Operation, Options, SharedMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where the children start; without a scenario it is a test that does nothing.
+#[test]
+fn start() {
+    let Ok(scenario) = std::env::var("BIFOLIO_CHILD") else { return };
+    let path = PathBuf::from(std::env::var_os("BIFOLIO_CHILD_PATH").unwrap());
+    match scenario.as_str() {
+        "open a file that may not be written" => not_permitted(&path),
+        "grow" => grow(&path),
+        "grow beyond the limit" => grow_beyond_limit(&path),
+        other => panic!("no scenario {other}"),
+    }
+}
+
+fn not_permitted(path: &Path) {
+    let error = SharedMap::open(path).unwrap_err();
+    assert_eq!((error.operation(), error.kind()), (Operation::Open, ErrorKind::NotPermitted));
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+}
+
+/// Grows a file step by step, marking the bytes that it grew by in a race with others.
+fn grow(path: &Path) {
+    let map = Options::new().reserve(1 << 30).open_shared(path).unwrap();
+    for step in 1..=200_usize {
+        map.grow(step * 10_000).unwrap();
+        assert!(map.len() >= step * 10_000);
+        map.write_all_at(&[0xaa; 8], step * 10_000 - 8).unwrap();
+    }
+}
+
+/// Runs under `RLIMIT_FSIZE`, as the shell that started it has set it.
+fn grow_beyond_limit(path: &Path) {
+    let map = Options::new().reserve(1 << 30).open_shared(path).unwrap();
+    let error = map.grow(1 << 20).unwrap_err();
+    assert_eq!((error.operation(), error.kind()), (Operation::Grow, ErrorKind::TooLarge));
+    assert_eq!(error.errno(), Some(bifolio_sys::Errno::FBIG));
+    assert_eq!((map.len(), fs::metadata(path).unwrap().len()), (4096, 4096));
+    map.grow(8192).unwrap();
+    map.write_all_at(&[1; 4096], 4096).unwrap();
+}
