@@ -3,8 +3,10 @@
 //!
 //! # Invariants
 //!
-//! 0. `delta + len <= span.len()` while there is a span; without one `len` is zero.
-//! 1. The dispatcher was installed before the body was made, so its views may be guarded.
+//! 0. `delta + len <= span.len()` while there is a span.
+//! 1. The dispatcher was installed before a span was mapped, so its views may be guarded.
+//! 2. Without a span nothing is mapped: `len` is zero, or the bytes are those of the origin's file
+//!    and read by system calls.
 //!
 //! It does not decide who may write: that is each type's own promise.
 //!
@@ -16,10 +18,10 @@
 use crate::access::{Via, View, ViewMut};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::origin::Origin;
-use crate::span::{Request, Span};
+use crate::span::{Placement, Request, Span};
 use bifolio_sys::Errno;
 use bifolio_sys::fault;
-use bifolio_sys::page::page_size;
+use bifolio_sys::page::{PageSize, page_size};
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 
@@ -31,6 +33,8 @@ pub(crate) struct Body {
     /// page size.
     delta: usize,
     len: usize,
+    /// The size of the pages: huge ones are mapped and unmapped as a whole.
+    page: PageSize,
     pub(crate) origin: Origin,
 }
 
@@ -38,33 +42,35 @@ impl Body {
     /// Maps `request.len` bytes of the origin's file from its offset, or of no file.
     ///
     /// The offset given to the kernel is rounded down to a page, and the length grows by what that
-    /// adds. With a length of zero nothing is mapped.
-    pub(crate) fn map(mut request: Request, origin: Origin) -> Result<Body> {
-        let len = request.len;
-        fault::install()
-            .map_err(|errno| Error::from_errno(Operation::Map, &origin.object, errno))?;
-        if len == 0 {
-            return Ok(Body { span: None, delta: 0, len, origin });
+    /// adds, so an address that was asked for is that of the page that holds the first byte. With a
+    /// length of zero nothing is mapped.
+    pub(crate) fn map(request: Request, origin: Origin) -> Result<Body> {
+        Body::map_pages(request, origin, page_size()).map_err(|(_, error)| error)
+    }
+
+    /// As [`map`](Self::map), of pages of this size, and what fails gives the origin back.
+    pub(crate) fn map_pages(
+        request: Request,
+        origin: Origin,
+        page: PageSize,
+    ) -> Result<Body, (Origin, Error)> {
+        match map_span(request, &origin, page) {
+            Ok((span, delta)) => Ok(Body { span, delta, len: request.len, page, origin }),
+            Err(error) => Err((origin, error)),
         }
-        let page = page_size().bytes() as u64;
-        let delta = (origin.file_offset % page) as usize;
-        let end = origin.file_offset.saturating_add(len as u64);
-        let range = origin.file_offset..end;
-        let too_large = || {
-            Error::new(Operation::Map, &origin.object, ErrorKind::TooLarge)
-                .with_range(range.clone())
-        };
-        request.len = len.checked_add(delta).ok_or_else(too_large)?;
-        let file = origin.fd().map(|fd| (fd, origin.file_offset - delta as u64));
-        let span =
-            Span::map(&request, file, &origin.object).map_err(|error| error.with_range(range))?;
-        Ok(Body { span: Some(span), delta, len, origin })
+    }
+
+    /// Makes a body of `len` bytes of the origin's file that are not mapped but read by system
+    /// calls.
+    pub(crate) fn unmapped(len: usize, origin: Origin) -> Body {
+        assert!(len == 0 || origin.mirror().is_some(), "there is a file to read");
+        Body { span: None, delta: 0, len, page: page_size(), origin }
     }
 
     /// Makes a body of pages that are mapped already and wholly shown.
     pub(crate) fn from_span(span: Span, origin: Origin) -> Body {
         let len = span.len();
-        Body { span: Some(span), delta: 0, len, origin }
+        Body { span: Some(span), delta: 0, len, page: page_size(), origin }
     }
 
     /// The length in bytes.
@@ -103,15 +109,21 @@ impl Body {
         (self.span, self.origin)
     }
 
-    /// The guarded window onto its bytes.
+    /// How its bytes are reached.
     #[inline]
-    pub(crate) fn view(&self) -> View<'_> {
-        // SAFETY: the span stays mapped while `self` is borrowed, and the dispatcher stands
-        // (invariants 0 and 1).
-        unsafe { View::new(self.ptr().as_ptr(), self.len, Via::Guarded, &self.origin) }
+    fn via(&self) -> Via {
+        if self.span.is_some() || self.len == 0 { Via::Guarded } else { Via::File }
     }
 
-    /// The guarded window that can be written.
+    /// The window onto its bytes.
+    #[inline]
+    pub(crate) fn view(&self) -> View<'_> {
+        // SAFETY: a span stays mapped while `self` is borrowed, and the dispatcher stands; without
+        // one there is a file, or no byte (invariants 0 to 2).
+        unsafe { View::new(self.ptr().as_ptr(), self.len, self.via(), &self.origin) }
+    }
+
+    /// The window that can be written.
     ///
     /// # Safety
     ///
@@ -120,11 +132,11 @@ impl Body {
     #[inline]
     pub(crate) unsafe fn view_mut(&self) -> ViewMut<'_> {
         // SAFETY: as in `view`, and the caller's promise.
-        unsafe { ViewMut::new(self.ptr().as_ptr(), self.len, Via::Guarded, &self.origin) }
+        unsafe { ViewMut::new(self.ptr().as_ptr(), self.len, self.via(), &self.origin) }
     }
 
     /// Checks that `range` lies inside the bytes, and returns the pages that hold it as an address
-    /// and a length for a system call.
+    /// and a length for a system call: no pages where the range is empty or nothing is mapped.
     pub(crate) fn pages(
         &self,
         operation: Operation,
@@ -135,9 +147,11 @@ impl Body {
             let len = range.end.saturating_sub(range.start);
             return Err(self.origin.error(operation, kind, range.start, len));
         }
-        let Some(span) = &self.span else { return Ok((null_mut(), 0)) };
-        let start = page_size().round_down(self.delta + range.start);
-        let end = page_size().round_up(self.delta + range.end).unwrap_or(span.len());
+        let Some(span) = self.span.as_ref().filter(|_| !range.is_empty()) else {
+            return Ok((null_mut(), 0));
+        };
+        let start = self.page.round_down(self.delta + range.start);
+        let end = self.page.round_up(self.delta + range.end).unwrap_or(span.len());
         Ok((span.base().as_ptr().wrapping_add(start), end.min(span.len()) - start))
     }
 
@@ -157,12 +171,85 @@ impl Body {
 
     /// Unmaps it and says whether that worked.
     pub(crate) fn unmap(self) -> Result<(), (Body, Error)> {
-        let Body { span, delta, len, origin } = self;
+        let Body { span, delta, len, page, origin } = self;
         let Some(span) = span else { return Ok(()) };
         span.unmap().map_err(|(span, errno)| {
-            let body = Body { span: Some(span), delta, len, origin };
+            let body = Body { span: Some(span), delta, len, page, origin };
             let error = body.refused(Operation::Unmap, &(0..len), errno);
             (body, error)
         })
     }
+
+    /// Cuts it in two at byte `at`, which must lie at the start of a page where pages are mapped.
+    ///
+    /// The file gets a second descriptor, so each half stands by itself.
+    pub(crate) fn split(self, at: usize) -> Result<(Body, Body), (Body, Error)> {
+        let kind = if at > self.len {
+            Some(ErrorKind::OutOfBounds { len_bytes: self.len as u64 })
+        } else if self.span.is_some() && !self.page.is_aligned(self.delta + at) {
+            Some(ErrorKind::Misaligned { align_bytes: self.page.bytes() })
+        } else {
+            None
+        };
+        if let Some(kind) = kind {
+            let error = self.origin.error(Operation::Split, kind, at, 0);
+            return Err((self, error));
+        }
+        let origin = match self.origin.duplicate(at) {
+            Ok(origin) => origin,
+            Err(errno) => {
+                let error = self.refused(Operation::Split, &(at..at), errno);
+                return Err((self, error));
+            }
+        };
+        let Body { span, delta, len, page, origin: front_origin } = self;
+        let (front, back) = match span {
+            None => (None, None),
+            // Both ends of a span are at pages, so one that is not cut here has one empty half.
+            Some(span) if delta + at == 0 => (None, Some(span)),
+            Some(span) if delta + at == span.len() => (Some(span), None),
+            Some(span) => {
+                let (front, back) = span.split(delta + at);
+                (Some(front), Some(back))
+            }
+        };
+        let front = Body { span: front, delta, len: at, page, origin: front_origin };
+        Ok((front, Body { span: back, delta: 0, len: len - at, page, origin }))
+    }
 }
+
+/// Maps whole pages around the request's bytes, and tells where in them the first byte lies.
+fn map_span(
+    mut request: Request,
+    origin: &Origin,
+    page: PageSize,
+) -> Result<(Option<Span>, usize)> {
+    if request.len == 0 {
+        return Ok((None, 0));
+    }
+    let end = origin.file_offset.saturating_add(request.len as u64);
+    let range = origin.file_offset..end;
+    let fail = |kind| Error::new(Operation::Map, &origin.object, kind).with_range(range.clone());
+    if let Placement::Exactly(addr) = request.placement
+        && !page.is_aligned(addr)
+    {
+        return Err(fail(ErrorKind::Misaligned { align_bytes: page.bytes() }));
+    }
+    fault::install().map_err(|errno| Error::from_errno(Operation::Map, &origin.object, errno))?;
+    let delta = (origin.file_offset % page.bytes() as u64) as usize;
+    request.len = (request.len.checked_add(delta))
+        .and_then(|len| page.round_up(len))
+        .ok_or_else(|| fail(ErrorKind::TooLarge))?;
+    let file = origin.fd().map(|fd| (fd, origin.file_offset - delta as u64));
+    match Span::map(&request, file, &origin.object) {
+        Ok(span) => Ok((Some(span), delta)),
+        Err(error) if error.errno() == Some(Errno::NOMEM) && request.len >= ADDRESSES => {
+            Err(error.with_kind(ErrorKind::TooLarge).with_range(range))
+        }
+        Err(error) => Err(error.with_range(range)),
+    }
+}
+
+/// More bytes than a process has addresses for, unless it asks for more than the usual 2^47: a
+/// refusal of so many is for want of addresses, not of memory.
+const ADDRESSES: usize = 1 << 47;

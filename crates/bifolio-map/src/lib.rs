@@ -7,6 +7,8 @@ extern crate std;
 mod access;
 mod allocate;
 mod anon;
+#[cfg(feature = "std")]
+mod backend;
 mod body;
 mod error;
 #[cfg(feature = "std")]
@@ -32,9 +34,11 @@ pub use access::{
 #[cfg(feature = "std")]
 pub use access::{Reader, Writer};
 pub use anon::AnonMap;
+#[cfg(feature = "std")]
+pub use backend::{Backend, Reach, ReadReason};
 pub use error::{Error, ErrorKind, FileKind, Operation, Result};
 #[cfg(feature = "std")]
-pub use file::FileMap;
+pub use file::{FileMap, FileMapping};
 #[cfg(feature = "std")]
 pub use holes::DataRanges;
 pub use mapping::{Mapping, Protection, Sharing};
@@ -43,6 +47,7 @@ pub use object::Object;
 pub use options::{HugePages, Options};
 pub use pages::{Advice, Discard, Pages};
 
+pub use bifolio_sys::fs::FileSystem;
 pub use bifolio_sys::{Errno, fault, features, page};
 pub use plain_atomic::PlainAtomic;
 pub use read_only::ReadOnlySharedMap;

@@ -31,6 +31,8 @@ pub struct Options {
     pub(crate) grows_down: bool,
     pub(crate) low_addresses: bool,
     pub(crate) reserve: Option<usize>,
+    #[cfg(feature = "std")]
+    pub(crate) backend: crate::backend::Backend,
 }
 
 /// Which pages a mapping is made of.
@@ -109,6 +111,12 @@ impl Options {
     /// Reserves addresses for this many bytes in all, so that the mapping can grow without moving.
     pub fn reserve(self, bytes: usize) -> Self {
         Options { reserve: Some(bytes), ..self }
+    }
+
+    /// Reaches a [`FileMap`](crate::FileMap) in this way; other kinds are always mapped.
+    #[cfg(feature = "std")]
+    pub fn backend(self, backend: crate::backend::Backend) -> Self {
+        Options { backend, ..self }
     }
 
     /// The flags of mmap(2) that are asked for here.

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Operation};
 use crate::object::Object;
 use bifolio_sys::Errno;
 use bifolio_sys::fs::fd::{AsFd, BorrowedFd, OwnedFd};
-use bifolio_sys::fs::{self, FallocateFlags};
+use bifolio_sys::fs::{self, FallocateFlags, FileSystem, FileType};
 use bifolio_sys::guard::Cause;
 use bifolio_sys::page::page_size;
 
@@ -37,9 +37,19 @@ impl Origin {
         Origin { object, file: None, file_offset: 0, is_file_s: false }
     }
 
-    /// The length of the file now, in bytes, where there is one.
+    /// The same origin `by` bytes further on, with a descriptor of its own.
+    pub(crate) fn duplicate(&self, by: usize) -> Result<Origin, Errno> {
+        let file = match &self.file {
+            Some(file) => Some(fs::fcntl_dupfd_cloexec(file, 0)?),
+            None => None,
+        };
+        let file_offset = self.file_offset.saturating_add(by as u64);
+        Ok(Origin { object: self.object.clone(), file, file_offset, is_file_s: self.is_file_s })
+    }
+
+    /// The length of the file now, in bytes, where there is a file that has one.
     pub(crate) fn file_len(&self) -> Option<u64> {
-        fs::fstat(self.fd()?).ok().map(|stat| stat.st_size as u64)
+        file_len(self.fd()?).ok().flatten()
     }
 
     /// The file, where reading it is reading the mapping.
@@ -86,8 +96,20 @@ impl Origin {
                 Verdict::Fail(ErrorKind::Truncated { len_bytes }, None)
             }
             Some(len_bytes) if is_write && self.is_file_s => allocate_page(fd, position, len_bytes),
+            // A character device: reading it could take away what others wait for.
+            None => Verdict::Fail(ErrorKind::NotAccessible, None),
             _ => read_byte(fd, position),
         }
+    }
+}
+
+/// The length of a file in bytes; `None` for a kind that has none, such as a character device.
+pub(crate) fn file_len(file: impl AsFd) -> Result<Option<u64>, Errno> {
+    let stat = fs::fstat(&file)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(Some(stat.st_size as u64)),
+        FileType::BlockDevice => fs::block_device_len(&file).map(Some),
+        _ => Ok(None),
     }
 }
 
@@ -99,19 +121,23 @@ fn allocate_page(fd: BorrowedFd<'_>, position: u64, file_len: u64) -> Verdict {
     let len = page.min(file_len - start);
     match fs::fallocate(fd, FallocateFlags::KEEP_SIZE, start, len) {
         // A file system that cannot allocate ahead can still say whether it can read.
-        Err(Errno::OPNOTSUPP) => read_byte(fd, position),
-        answer => verdict(answer),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NODEV) => read_byte(fd, position),
+        answer => verdict(fd, answer),
     }
 }
 
 /// Asks the file system for one byte, as reading a page and copying a private one do: its answer is
 /// the reason.
 fn read_byte(fd: BorrowedFd<'_>, position: u64) -> Verdict {
-    verdict(fs::pread(fd, &mut [0_u8; 1], position).map(drop))
+    verdict(fd, fs::pread(fd, &mut [0_u8; 1], position).map(drop))
 }
 
-fn verdict(answer: Result<(), Errno>) -> Verdict {
+fn verdict(fd: BorrowedFd<'_>, answer: Result<(), Errno>) -> Verdict {
     match answer {
+        // A hole in a file of huge pages reads as zeros, and faults when the pool is empty.
+        Ok(()) if fs::file_system(fd) == Ok(FileSystem::Hugetlbfs) => {
+            Verdict::Fail(ErrorKind::NoSpace, None)
+        }
         Ok(()) | Err(Errno::INTR) => Verdict::Retry,
         Err(errno) => Verdict::Fail(ErrorKind::from_errno(errno), Some(errno)),
     }

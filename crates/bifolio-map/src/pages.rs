@@ -10,8 +10,10 @@
 
 use crate::access::Access;
 use crate::body::Body;
-use crate::error::{Operation, Result};
+use crate::error::{ErrorKind, Operation, Result};
+use bifolio_sys::fs::{self, Advice as FileAdvice};
 use bifolio_sys::mm::{self, Advice as RawAdvice};
+use core::num::NonZeroU64;
 use core::ops::Range;
 
 /// A hint about how pages will be used. It changes speed, never bytes.
@@ -126,6 +128,9 @@ pub(crate) mod sealed {
 pub trait Pages: Access + sealed::HasBody {
     /// Tells the kernel how `range` will be used.
     ///
+    /// For a file that is not mapped it is told by posix_fadvise(2), and what has no meaning there
+    /// is passed over.
+    ///
     /// # Errors
     ///
     /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds), and what madvise(2) reports: `EINVAL` where
@@ -144,13 +149,14 @@ pub trait Pages: Access + sealed::HasBody {
     /// # Errors
     ///
     /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds), and what mlock(2) reports: `ENOMEM` beyond
-    /// `RLIMIT_MEMLOCK`.
+    /// `RLIMIT_MEMLOCK`; [`Unsupported`](crate::ErrorKind::Unsupported) for a file that is not
+    /// mapped.
     ///
     /// # References
     ///
     /// mlock(2).
     fn lock(&self, range: Range<usize>) -> Result<()> {
-        let (start, len) = self.body().pages(Operation::Lock, &range)?;
+        let Some((start, len)) = lockable(self.body(), &range)? else { return Ok(()) };
         // SAFETY: the pages are the mapping's own; locking changes no byte.
         unsafe { mm::mlock(start.cast(), len) }
             .map_err(|errno| self.body().refused(Operation::Lock, &range, errno))
@@ -166,7 +172,7 @@ pub trait Pages: Access + sealed::HasBody {
     ///
     /// munlock(2).
     fn unlock(&self, range: Range<usize>) -> Result<()> {
-        let (start, len) = self.body().pages(Operation::Lock, &range)?;
+        let Some((start, len)) = lockable(self.body(), &range)? else { return Ok(()) };
         // SAFETY: the pages are the mapping's own; unlocking changes no byte.
         unsafe { mm::munlock(start.cast(), len) }
             .map_err(|errno| self.body().refused(Operation::Lock, &range, errno))
@@ -179,10 +185,39 @@ impl<T: Access + sealed::HasBody> Pages for T {}
 pub(crate) fn advise(body: &Body, range: &Range<usize>, advice: RawAdvice) -> Result<()> {
     let (start, len) = body.pages(Operation::Advise, range)?;
     if len == 0 {
-        return Ok(());
+        return if range.is_empty() { Ok(()) } else { advise_on_file(body, range, advice) };
     }
     // SAFETY: the pages are the mapping's own, and whoever calls with advice that changes bytes has
     // the right to (`Discard` is taken by the types that can permit it).
     unsafe { mm::madvise(start.cast(), len, advice) }
         .map_err(|errno| body.refused(Operation::Advise, range, errno))
+}
+
+/// posix_fadvise(2) on a file that is not mapped.
+fn advise_on_file(body: &Body, range: &Range<usize>, advice: RawAdvice) -> Result<()> {
+    let Some(file) = body.origin.mirror() else { return Ok(()) };
+    let advice = match advice {
+        RawAdvice::Normal => FileAdvice::Normal,
+        RawAdvice::Random => FileAdvice::Random,
+        RawAdvice::Sequential => FileAdvice::Sequential,
+        RawAdvice::WillNeed => FileAdvice::WillNeed,
+        RawAdvice::PageOut => FileAdvice::DontNeed,
+        _ => return Ok(()),
+    };
+    let start = body.origin.file_offset.saturating_add(range.start as u64);
+    fs::fadvise(file, start, NonZeroU64::new(range.len() as u64), advice)
+        .map_err(|errno| body.refused(Operation::Advise, range, errno))
+}
+
+/// The pages of `range` that a lock can hold; `None` where there are none.
+fn lockable(body: &Body, range: &Range<usize>) -> Result<Option<(*mut u8, usize)>> {
+    let pages = body.pages(Operation::Lock, range)?;
+    match pages {
+        (_, 0) if range.is_empty() => Ok(None),
+        (_, 0) => {
+            let (start, len) = (range.start, range.len());
+            Err(body.origin.error(Operation::Lock, ErrorKind::Unsupported, start, len))
+        }
+        pages => Ok(Some(pages)),
+    }
 }

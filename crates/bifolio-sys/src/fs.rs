@@ -6,7 +6,8 @@
 //!
 //! | call | since Linux |
 //! |---|---|
-//! | [`openat`], [`linkat`], [`renameat`] | 2.6.16 |
+//! | [`block_device_len`] | 2.4 |
+//! | [`openat`], [`linkat`], [`renameat`], [`accessat`] | 2.6.16 |
 //! | [`openat`] with [`OFlags::TMPFILE`] | 3.11 |
 //! | [`fstat`], [`fstatfs`], [`ftruncate`], [`fsync`], [`fdatasync`] | 2.4 |
 //! | [`pread`], [`pwrite`], [`fadvise`] | 2.6 |
@@ -32,14 +33,14 @@ use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{SeekFrom, seek};
 
 use crate::text::Path;
-use crate::uapi::{CachestatRange, SYS_CACHESTAT, check};
+use crate::uapi::{BLKGETSIZE64, CachestatRange, SYS_CACHESTAT, check};
 
 pub use rustix::fd;
 pub use rustix::fs::{
-    Advice, AtFlags, CWD, FallocateFlags, FileType, MemfdFlags, Mode, OFlags, RenameFlags,
-    SealFlags, Stat, copy_file_range, fadvise, fallocate, fcntl_add_seals, fcntl_get_seals,
-    fcntl_getfl, fdatasync, fstat, fstatfs, fsync, ftruncate, ioctl_ficlone, linkat, memfd_create,
-    openat, renameat, renameat_with, syncfs, unlinkat,
+    Access, Advice, AtFlags, CWD, FallocateFlags, FileType, MemfdFlags, Mode, OFlags, RenameFlags,
+    SealFlags, Stat, accessat, copy_file_range, fadvise, fallocate, fcntl_add_seals,
+    fcntl_get_seals, fcntl_getfl, fcntl_setfl, fdatasync, fstat, fstatfs, fsync, ftruncate,
+    ioctl_ficlone, linkat, major, memfd_create, openat, renameat, renameat_with, syncfs, unlinkat,
 };
 pub use rustix::io::{fcntl_dupfd_cloexec, pread, pwrite};
 
@@ -326,6 +327,25 @@ pub fn sync_file_range(
     // SAFETY: sync_file_range(2) takes no pointer.
     let ret = unsafe { libc::sync_file_range(fd, offset, len, what as c_uint) };
     check(ret.into()).map(drop)
+}
+
+/// The length of an open block device in bytes, which its `st_size` does not tell.
+///
+/// # Errors
+///
+/// [`Errno::NOTTY`] for what is no block device.
+///
+/// # References
+///
+/// [ioctl(2)](https://man7.org/linux/man-pages/man2/ioctl.2.html), `BLKGETSIZE64`: Linux 2.4.
+pub fn block_device_len(file: impl AsFd) -> Result<u64, Errno> {
+    let mut len_bytes = 0_u64;
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: BLKGETSIZE64 writes a `u64`, the one here; files of other kinds do not know the
+    // number.
+    let ret = unsafe { libc::ioctl(fd, BLKGETSIZE64 as _, &raw mut len_bytes) };
+    check(ret.into())?;
+    Ok(len_bytes)
 }
 
 /// The path that names an open file by its descriptor, `/proc/self/fd/N`, as [`linkat`] wants it

@@ -13,6 +13,8 @@ pub(crate) const SYS_MEMFD_SECRET: c_long = 447;
 pub(crate) const SYS_CACHESTAT: c_long = 451;
 pub(crate) const SYS_MSEAL: c_long = 462;
 
+/// `BLKGETSIZE64`, `_IOR(0x12, 114, size_t)`.
+pub(crate) const BLKGETSIZE64: u32 = read_ioctl(0x12, 114, size_of::<usize>());
 /// `PAGEMAP_SCAN`, `_IOWR('f', 16, struct pm_scan_arg)`.
 pub(crate) const PAGEMAP_SCAN: u32 = read_write_ioctl(b'f', 16, size_of::<PmScanArg>());
 /// `PROCMAP_QUERY`, `_IOWR('f', 17, struct procmap_query)`.
@@ -102,9 +104,15 @@ pub(crate) struct CachestatRange {
 /// `_IOWR(kind, number, type of size_bytes)` as `asm-generic/ioctl.h` packs it, on x86-64 and on
 /// aarch64.
 const fn read_write_ioctl(kind: u8, number: u8, size_bytes: usize) -> u32 {
-    const READ_WRITE: u32 = 3 << 30;
+    const WRITE: u32 = 1 << 30;
+    WRITE | read_ioctl(kind, number, size_bytes)
+}
+
+/// `_IOR(kind, number, type of size_bytes)`, as above.
+const fn read_ioctl(kind: u8, number: u8, size_bytes: usize) -> u32 {
+    const READ: u32 = 2 << 30;
     assert!(size_bytes < 1 << 14, "the size field of an ioctl number has 14 bits");
-    READ_WRITE | (size_bytes as u32) << 16 | (kind as u32) << 8 | number as u32
+    READ | (size_bytes as u32) << 16 | (kind as u32) << 8 | number as u32
 }
 
 /// The value of a system call made through libc, or the error that it left in `errno`.
@@ -184,6 +192,7 @@ mod tests {
         // The bindings lack the numbers of procfs: an ioctl that they have proves the encoding, and
         // its magic is theirs.
         assert_eq!(UFFDIO_API, linux_raw_sys::ioctl::UFFDIO_API);
+        assert_eq!(BLKGETSIZE64, linux_raw_sys::ioctl::BLKGETSIZE64);
         assert_eq!(b'f', general::PROCFS_IOCTL_MAGIC);
         assert_eq!(PAGEMAP_SCAN, 0xC060_6610);
         assert_eq!(PROCMAP_QUERY, 0xC068_6611);

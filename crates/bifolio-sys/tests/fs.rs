@@ -15,9 +15,9 @@ use bifolio_sys::Errno;
 use bifolio_sys::features::Feature;
 use bifolio_sys::fs::{
     AtFlags, CWD, CacheStat, DescriptorPath, FallocateFlags, FileSystem, MemfdFlags, Mode, OFlags,
-    SealFlags, SyncRange, cachestat, fallocate, fcntl_add_seals, file_system, fstat, ftruncate,
-    linkat, memfd_create, openat, pread, pread_raw, pwrite, pwrite_raw, renameat, seek_data,
-    seek_hole, sync_file_range, unlinkat,
+    SealFlags, SyncRange, block_device_len, cachestat, fallocate, fcntl_add_seals, file_system,
+    fstat, ftruncate, linkat, memfd_create, openat, pread, pread_raw, pwrite, pwrite_raw, renameat,
+    seek_data, seek_hole, sync_file_range, unlinkat,
 };
 use bifolio_sys::mm::{MprotectFlags, mprotect};
 use bifolio_sys::page::page_size;
@@ -50,6 +50,20 @@ fn cached_pages_are_counted() {
     // A length of 0 is the rest of the file.
     assert_eq!(cached(page, 0), Ok(1));
     assert_eq!(cachestat(&file, 8 * page, None), Ok(CacheStat::default()));
+}
+
+#[test]
+fn a_block_device_tells_its_length() {
+    assert_eq!(block_device_len(memory_file()), Err(Errno::NOTTY));
+    let devices = std::fs::read_dir("/sys/class/block").into_iter().flatten().flatten();
+    let Some((device, sectors)) = devices.into_iter().find_map(|entry| {
+        let device = std::fs::File::open(PathBuf::from("/dev").join(entry.file_name())).ok()?;
+        let sectors = std::fs::read_to_string(entry.path().join("size")).ok()?;
+        Some((device, sectors.trim().parse::<u64>().ok()?))
+    }) else {
+        return println!("skipped: no block device can be opened here");
+    };
+    assert_eq!(block_device_len(device), Ok(sectors * 512));
 }
 
 #[test]

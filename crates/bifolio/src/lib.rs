@@ -2,6 +2,7 @@
 
 pub use bifolio_map::{Access, AccessMut, Chunk, Chunks, Reader, View, ViewMut};
 pub use bifolio_map::{Advice, Discard, HugePages, Mapping, Options, Pages, Protection, Sharing};
-pub use bifolio_map::{AnonMap, DataRanges, FileMap, SharedMap};
+pub use bifolio_map::{AnonMap, DataRanges, FileMap, FileMapping, SharedMap};
+pub use bifolio_map::{Backend, FileSystem, Reach, ReadReason};
 pub use bifolio_map::{Errno, Error, ErrorKind, FileKind, Object, Operation, Result};
 pub use bifolio_map::{fault, features, page};
