@@ -1,7 +1,11 @@
 //! The work of the library: opening, reading, scanning, prefaulting.
 //!
-//! Each case makes its own file, does the same work through Bifolio and through the peer, and returns
-//! the comparison. `scale` shrinks sizes where only the answers are checked.
+//! Each case makes its own file, does the same work through Bifolio and through the peer, and
+//! returns the comparison. `scale` shrinks sizes where only the answers are checked.
+//!
+//! # Safety
+//!
+//! The peer's maps are unsafe to make; they are of files that only the benchmark knows.
 
 use crate::pair::{Bar, Outcome, compare};
 use bifolio::{Access, FileMap, Pages};
@@ -43,12 +47,17 @@ fn file(dir: &Path, name: &str, len: usize) -> PathBuf {
     let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(&path).unwrap());
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for _ in 0..len.div_ceil(8) {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = next(state);
         // No byte 0xff, so that a search for it reads everything.
         out.write_all(&(state >> 1 & 0x7f7f_7f7f_7f7f_7f7f).to_le_bytes()).unwrap();
     }
     out.into_inner().unwrap().set_len(len as u64).unwrap();
     path
+}
+
+/// The next state of a linear congruential generator (Knuth's MMIX).
+pub fn next(state: u64) -> u64 {
+    state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
 }
 
 fn map_unsafely(path: &Path) -> memmap2::Mmap {
@@ -127,14 +136,18 @@ fn sum(bytes: &[u8]) -> u64 {
     rest.iter().fold(words, |sum, &byte| sum.wrapping_add(u64::from(byte)))
 }
 
-fn sum_by_chunks(map: &FileMap) -> u64 {
-    let mut buf = [0; 1 << 14];
-    let mut total = 0_u64;
-    let mut chunks = map.view().chunks(&mut buf);
-    while let Some((_, chunk)) = chunks.next().unwrap() {
-        total += chunk.iter().map(|&b| u64::from(b)).sum::<u64>();
+/// What a user writes to go over a file: the chunks of a view, in a buffer of the recommended size.
+fn fold_chunks(map: &FileMap, step: impl Fn(u64, &[u8]) -> u64) -> u64 {
+    let mut chunks = map.view().chunks([0; 4096]);
+    let mut total = 0;
+    while let Some(chunk) = chunks.next_chunk().unwrap() {
+        total = step(total, chunk.bytes);
     }
     total
+}
+
+fn sum_by_chunks(map: &FileMap) -> u64 {
+    fold_chunks(map, |total, chunk| total + chunk.iter().map(|&b| u64::from(b)).sum::<u64>())
 }
 
 fn scan(dir: &Path, scale: Scale) -> Vec<Outcome> {
@@ -143,15 +156,7 @@ fn scan(dir: &Path, scale: Scale) -> Vec<Outcome> {
     let slice = map_unsafely(&path);
     map.populate(0..map.len()).unwrap();
     black_box(sum(&slice));
-    let mut ours = |_| {
-        let mut buf = [0; 1 << 14];
-        let mut total = 0_u64;
-        let mut chunks = map.view().chunks(&mut buf);
-        while let Some((_, chunk)) = chunks.next().unwrap() {
-            total = total.wrapping_add(sum(chunk));
-        }
-        total
-    };
+    let mut ours = |_| fold_chunks(&map, |total, chunk| total.wrapping_add(sum(chunk)));
     let mut plain = |_| sum(&slice);
     let mut by_read = |_| {
         let mut file = std::fs::File::open(&path).unwrap();

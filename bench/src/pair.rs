@@ -1,6 +1,7 @@
 //! Two ways of doing the same work, timed in turn.
 //!
-//! Cores are shared and wander, so only ratios inside one run mean anything: in each round both ways
+//! Cores are shared and wander, so only ratios inside one run mean anything: in each round both
+//! ways
 //! run, in alternating order, and their ratio is taken; the median over the rounds is the result.
 //! Answers are compared in every round.
 

@@ -2,7 +2,7 @@
 //!
 //! A peer that is not installed is named and left out; the program is built by cargo first.
 
-use crate::cases::{Case, Scale};
+use crate::cases::{Case, Scale, next};
 use crate::pair::{Bar, Outcome, compare};
 use std::fs::File;
 use std::hash::{DefaultHasher, Hasher};
@@ -86,7 +86,7 @@ fn random_file(path: &Path, len: usize) {
     let mut out = std::io::BufWriter::with_capacity(1 << 20, File::create(path).unwrap());
     let mut state = 1_u64;
     for _ in 0..len / 8 {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = next(state);
         out.write_all(&(state ^ state >> 29).to_le_bytes()).unwrap();
     }
     out.flush().unwrap();
@@ -167,9 +167,7 @@ fn text_file(path: &Path, len: usize) {
     while written < len {
         line.clear();
         for _ in 0..10 {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = next(state);
             line.push_str(words[(state >> 33) as usize % words.len()]);
             line.push(' ');
         }
@@ -266,7 +264,8 @@ fn memory(dir: &Path, scale: Scale) -> Vec<Outcome> {
         let mib = bytes as f64 / f64::from(1 << 20);
         let verdict = if bytes < 16 << 20 { "kept" } else { "MISSED" };
         println!(
-            "| private memory of bifolio {} on 10 GiB sparse | {mib:.1} MiB | - | - | < 16 MiB | {verdict} |",
+            "| private memory of bifolio {} on 10 GiB sparse | {mib:.1} MiB | - | - | < 16 MiB \
+             | {verdict} |",
             words[0]
         );
         assert!(scale.shrink > 1 || bytes < 16 << 20, "{words:?} used {bytes} bytes");
