@@ -30,7 +30,7 @@ impl<'a> View<'a> {
     /// The bytes in order, in pieces as long as `buf`: an array, a slice, a `Vec`.
     ///
     /// With a buffer of 4 KiB, which stays in the first-level cache, work on the pieces is as fast
-    /// as on a slice of the mapping; longer ones are slower.
+    /// as on a slice of the mapping; above 8 KiB it is slower.
     ///
     /// # Panics
     ///

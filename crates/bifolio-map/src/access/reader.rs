@@ -15,7 +15,7 @@ use std::vec;
 use std::vec::Vec;
 
 /// The length of a reader's buffer in bytes.
-const BUFFER_LEN: usize = 8 << 10;
+const BUFFER_LEN: usize = 4 << 10;
 
 /// How many bytes at once are copied to a sink, where each piece costs a system call.
 const SINK_LEN: usize = 64 << 10;
