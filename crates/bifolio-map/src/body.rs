@@ -21,7 +21,8 @@ use crate::origin::Origin;
 use crate::span::{Placement, Request, Span};
 use bifolio_sys::Errno;
 use bifolio_sys::fault;
-use bifolio_sys::page::{PageSize, page_size};
+use bifolio_sys::mm::MapFlags;
+use bifolio_sys::page::{PageSize, default_huge_page_size, page_size};
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 
@@ -45,7 +46,11 @@ impl Body {
     /// adds, so an address that was asked for is that of the page that holds the first byte. With a
     /// length of zero nothing is mapped.
     pub(crate) fn map(request: Request, origin: Origin) -> Result<Body> {
-        Body::map_pages(request, origin, page_size()).map_err(|(_, error)| error)
+        let page = page_of(request.flags).map_err(|errno| {
+            let error = Error::from_errno(Operation::Map, &origin.object, errno);
+            error.with_kind(ErrorKind::Unsupported)
+        })?;
+        Body::map_pages(request, origin, page).map_err(|(_, error)| error)
     }
 
     /// As [`map`](Self::map), of pages of this size, and what fails gives the origin back.
@@ -67,10 +72,21 @@ impl Body {
         Body { span: None, delta: 0, len, page: page_size(), origin }
     }
 
-    /// Makes a body of pages that are mapped already and wholly shown.
-    pub(crate) fn from_span(span: Span, origin: Origin) -> Body {
-        let len = span.len();
-        Body { span: Some(span), delta: 0, len, page: page_size(), origin }
+    /// Makes a body of pages that are mapped already: the `len` bytes of them from `delta` on.
+    ///
+    /// # Panics
+    ///
+    /// Where the span has fewer.
+    pub(crate) fn from_parts(
+        span: Option<Span>,
+        delta: usize,
+        len: usize,
+        page: PageSize,
+        origin: Origin,
+    ) -> Body {
+        let available = span.as_ref().map_or(0, Span::len);
+        assert!(delta <= available && len <= available - delta, "{delta} + {len} of {available}");
+        Body { span, delta, len, page, origin }
     }
 
     /// The length in bytes.
@@ -102,6 +118,20 @@ impl Body {
 
     pub(crate) fn span(&self) -> Option<&Span> {
         self.span.as_ref()
+    }
+
+    pub(crate) fn span_mut(&mut self) -> Option<&mut Span> {
+        self.span.as_mut()
+    }
+
+    /// How many bytes of the span lie before the first byte.
+    pub(crate) fn delta(&self) -> usize {
+        self.delta
+    }
+
+    /// The size of its pages.
+    pub(crate) fn page(&self) -> PageSize {
+        self.page
     }
 
     /// Takes it apart: the pages, and where they come from.
@@ -155,6 +185,22 @@ impl Body {
         Ok((span.base().as_ptr().wrapping_add(start), end.min(span.len()) - start))
     }
 
+    /// As [`pages`](Self::pages), for what must not touch a byte outside `range`: it begins and
+    /// ends at page boundaries, or ends where the bytes do.
+    pub(crate) fn whole_pages(
+        &self,
+        operation: Operation,
+        range: &Range<usize>,
+    ) -> Result<(*mut u8, usize)> {
+        let pages = self.pages(operation, range)?;
+        let is_boundary = |offset| self.page.is_aligned(self.delta + offset);
+        if !is_boundary(range.start) || !(is_boundary(range.end) || range.end == self.len) {
+            let kind = ErrorKind::Misaligned { align_bytes: self.page.bytes() };
+            return Err(self.origin.error(operation, kind, range.start, range.len()));
+        }
+        Ok(pages)
+    }
+
     /// The error of a system call on `range`.
     #[cold]
     pub(crate) fn refused(
@@ -180,13 +226,16 @@ impl Body {
         })
     }
 
-    /// Cuts it in two at byte `at`, which must lie at the start of a page where pages are mapped.
+    /// Cuts it in two at byte `at`: 0, the length, or the start of a page where pages are mapped.
     ///
     /// The file gets a second descriptor, so each half stands by itself.
     pub(crate) fn split(self, at: usize) -> Result<(Body, Body), (Body, Error)> {
         let kind = if at > self.len {
             Some(ErrorKind::OutOfBounds { len_bytes: self.len as u64 })
-        } else if self.span.is_some() && !self.page.is_aligned(self.delta + at) {
+        } else if self.span.is_some()
+            && ![0, self.len].contains(&at)
+            && !self.page.is_aligned(self.delta + at)
+        {
             Some(ErrorKind::Misaligned { align_bytes: self.page.bytes() })
         } else {
             None
@@ -203,18 +252,29 @@ impl Body {
             }
         };
         let Body { span, delta, len, page, origin: front_origin } = self;
-        let (front, back) = match span {
-            None => (None, None),
-            // Both ends of a span are at pages, so one that is not cut here has one empty half.
-            Some(span) if delta + at == 0 => (None, Some(span)),
-            Some(span) if delta + at == span.len() => (Some(span), None),
-            Some(span) => {
+        let (front, back, back_delta) = match span {
+            Some(span) if at == 0 => (None, Some(span), delta),
+            Some(span) if at < len => {
                 let (front, back) = span.split(delta + at);
-                (Some(front), Some(back))
+                (Some(front), Some(back), 0)
             }
+            span => (span, None, 0),
         };
-        let front = Body { span: front, delta, len: at, page, origin: front_origin };
-        Ok((front, Body { span: back, delta: 0, len: len - at, page, origin }))
+        let front_delta = if front.is_some() { delta } else { 0 };
+        let front = Body { span: front, delta: front_delta, len: at, page, origin: front_origin };
+        Ok((front, Body { span: back, delta: back_delta, len: len - at, page, origin }))
+    }
+}
+
+/// The size of the pages that flags of mmap(2) ask for.
+fn page_of(flags: MapFlags) -> Result<PageSize, Errno> {
+    const MAP_HUGE_SHIFT: u32 = 26;
+    if !flags.contains(MapFlags::HUGETLB) {
+        return Ok(page_size());
+    }
+    match flags.bits() >> MAP_HUGE_SHIFT {
+        0 => default_huge_page_size(),
+        log2 => PageSize::new(1 << log2).ok_or(Errno::INVAL),
     }
 }
 
@@ -252,4 +312,4 @@ fn map_span(
 
 /// More bytes than a process has addresses for, unless it asks for more than the usual 2^47: a
 /// refusal of so many is for want of addresses, not of memory.
-const ADDRESSES: usize = 1 << 47;
+pub(crate) const ADDRESSES: usize = 1 << 47;

@@ -216,6 +216,12 @@ impl Error {
         self
     }
 
+    /// The same told of the operation that it was a step of.
+    pub(crate) fn with_operation(mut self, operation: Operation) -> Self {
+        self.operation = operation;
+        self
+    }
+
     pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.kind = kind;
         self

@@ -7,23 +7,30 @@ extern crate std;
 mod access;
 mod allocate;
 mod anon;
+mod anon_states;
 #[cfg(feature = "std")]
 mod backend;
 mod body;
+mod cut;
 mod error;
 #[cfg(feature = "std")]
 mod file;
 mod flush;
 mod grow;
+mod guard_pages;
 #[cfg(feature = "std")]
 mod holes;
+mod huge;
+mod kind;
 mod mapping;
 mod memory_file;
+mod numa;
 mod object;
 mod options;
 mod origin;
 mod pages;
 mod plain_atomic;
+mod protect;
 mod read_only;
 mod shared;
 mod span;
@@ -34,6 +41,7 @@ pub use access::{
 #[cfg(feature = "std")]
 pub use access::{Reader, Writer};
 pub use anon::AnonMap;
+pub use anon_states::{NoAccessMap, ReadOnlyMap};
 #[cfg(feature = "std")]
 pub use backend::{Backend, Reach, ReadReason};
 pub use error::{Error, ErrorKind, FileKind, Operation, Result};
@@ -41,14 +49,18 @@ pub use error::{Error, ErrorKind, FileKind, Operation, Result};
 pub use file::{FileMap, FileMapping};
 #[cfg(feature = "std")]
 pub use holes::DataRanges;
+pub use huge::HugeMap;
 pub use mapping::{Mapping, Protection, Sharing};
 pub use memory_file::{MemoryFile, Seals};
 pub use object::Object;
 pub use options::{HugePages, Options};
 pub use pages::{Advice, Discard, Pages};
-
-pub use bifolio_sys::fs::FileSystem;
-pub use bifolio_sys::{Errno, fault, features, page};
 pub use plain_atomic::PlainAtomic;
 pub use read_only::ReadOnlySharedMap;
 pub use shared::SharedMap;
+
+pub use bifolio_sys::fs::FileSystem;
+pub use bifolio_sys::mm::{
+    Misplaced, Node as NumaNode, NodeMask as NumaNodes, Policy as NumaPolicy,
+};
+pub use bifolio_sys::{Errno, fault, features, page};

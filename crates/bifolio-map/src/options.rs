@@ -28,11 +28,18 @@ pub struct Options {
     pub(crate) locked: bool,
     pub(crate) no_reserve: bool,
     pub(crate) stack: bool,
-    pub(crate) grows_down: bool,
+    pub(crate) guards: Guards,
     pub(crate) low_addresses: bool,
     pub(crate) reserve: Option<usize>,
     #[cfg(feature = "std")]
     pub(crate) backend: crate::backend::Backend,
+}
+
+/// How many guard pages lie around a mapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Guards {
+    pub(crate) before: usize,
+    pub(crate) after: usize,
 }
 
 /// Which pages a mapping is made of.
@@ -44,8 +51,7 @@ pub enum HugePages {
     Default,
     /// Transparent huge pages where they fit (`MADV_HUGEPAGE`).
     Transparent,
-    /// Pages of the hugetlb pool, of the default size or of this one (`MAP_HUGETLB`); an error
-    /// where the pool has too few.
+    /// Pages of the hugetlb pool, of the default size or of this one (`MAP_HUGETLB`).
     Pool(Option<PageSize>),
 }
 
@@ -88,7 +94,8 @@ impl Options {
         Options { locked: true, ..self }
     }
 
-    /// Reserves no swap space for the mapping (`MAP_NORESERVE`).
+    /// Does not count the mapping against the memory that the system has promised
+    /// (`MAP_NORESERVE`), nor against the pool of huge pages.
     pub fn no_reserve(self) -> Self {
         Options { no_reserve: true, ..self }
     }
@@ -96,6 +103,15 @@ impl Options {
     /// Chooses the pages.
     pub fn huge_pages(self, huge: HugePages) -> Self {
         Options { huge, ..self }
+    }
+
+    /// Surrounds the bytes with this many pages that no access is permitted to, outside the slice:
+    /// whoever runs off an end by a raw pointer meets a fault instead of somebody's data.
+    ///
+    /// For private anonymous memory of ordinary pages ([`Options::anon`]); other kinds that are not
+    /// made of a file refuse it.
+    pub fn guard_pages(self, before: usize, after: usize) -> Self {
+        Options { guards: Guards { before, after }, ..self }
     }
 
     /// At an address fit for a stack (`MAP_STACK`; without effect on today's kernels).
@@ -126,7 +142,6 @@ impl Options {
         flags.set(MapFlags::LOCKED, self.locked);
         flags.set(MapFlags::NORESERVE, self.no_reserve);
         flags.set(MapFlags::STACK, self.stack);
-        flags.set(MapFlags::GROWSDOWN, self.grows_down);
         #[cfg(target_arch = "x86_64")]
         flags.set(bifolio_sys::mm::MAP_32BIT, self.low_addresses);
         match self.huge {

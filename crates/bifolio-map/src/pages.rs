@@ -11,8 +11,9 @@
 use crate::access::Access;
 use crate::body::Body;
 use crate::error::{ErrorKind, Operation, Result};
+use crate::numa;
 use bifolio_sys::fs::{self, Advice as FileAdvice};
-use bifolio_sys::mm::{self, Advice as RawAdvice};
+use bifolio_sys::mm::{self, Advice as RawAdvice, Misplaced, Policy};
 use core::num::NonZeroU64;
 use core::ops::Range;
 
@@ -32,7 +33,8 @@ pub enum Advice {
     Sequential,
     /// Needed soon: reading starts now and goes on in the background.
     WillNeed,
-    /// Not inherited by children that are forked: they have no mapping there.
+    /// Not inherited by children that are forked: they have no mapping there, so a child must
+    /// neither use nor drop the value. Whoever forks, which is unsafe, answers for that.
     DontFork,
     /// Inherited by children again.
     DoFork,
@@ -176,6 +178,34 @@ pub trait Pages: Access + sealed::HasBody {
         // SAFETY: the pages are the mapping's own; unlocking changes no byte.
         unsafe { mm::munlock(start.cast(), len) }
             .map_err(|errno| self.body().refused(Operation::Lock, &range, errno))
+    }
+
+    /// Binds the pages of `range` to memory nodes.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds),
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) on a kernel without NUMA, and what mbind(2)
+    /// reports: `EINVAL` for a node that is not there, `EIO` for a page that cannot move.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bifolio_map::{AnonMap, ErrorKind, Misplaced, NumaPolicy, Pages};
+    ///
+    /// let map = AnonMap::new(1 << 20)?;
+    /// match map.bind(0..1 << 20, NumaPolicy::Local, Misplaced::Stay) {
+    ///     Err(error) if error.kind() == ErrorKind::Unsupported => eprintln!("{error}"),
+    ///     bound => bound?,
+    /// }
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    ///
+    /// # References
+    ///
+    /// mbind(2).
+    fn bind(&self, range: Range<usize>, policy: Policy, misplaced: Misplaced) -> Result<()> {
+        numa::bind(self.body(), &range, &policy, misplaced)
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 0. `base` is page-aligned and `len` is a multiple of the page size, not zero.
+//! 0. `base` and `len` are multiples of the size of its pages (a huge one for hugetlb), and `len`
+//!    is not zero.
 //! 1. The pages `[base, base + len)` were mapped by this library, lie in the user half of the
 //!    address space, and belong to this `Span` alone: no other value unmaps, remaps or replaces
 //!    them.
@@ -16,14 +17,14 @@
 //! out with its own lifetime only.
 #![allow(unsafe_code, reason = "owns address space")]
 
-use crate::error::{Error, Operation, Result};
+use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::object::Object;
 use bifolio_sys::Errno;
 use bifolio_sys::fs::fd::BorrowedFd;
-use bifolio_sys::mm::{self, MapFlags, ProtFlags};
+use bifolio_sys::mm::{self, MapFlags, MremapFlags, ProtFlags};
 use bifolio_sys::page::page_size;
 use core::mem::ManuallyDrop;
-use core::ptr::NonNull;
+use core::ptr::{NonNull, with_exposed_provenance_mut};
 
 /// A mapped range; unmapped when dropped.
 #[derive(Debug)]
@@ -67,7 +68,9 @@ impl Span {
         object: &Object,
     ) -> Result<Span> {
         let fail = |errno| Error::from_errno(Operation::Map, object, errno);
-        let len = page_size().round_up(request.len).ok_or_else(|| fail(Errno::NOMEM))?;
+        let len = page_size()
+            .round_up(request.len)
+            .ok_or_else(|| Error::new(Operation::Map, object, ErrorKind::TooLarge))?;
         let (addr, extra) = match request.placement {
             Placement::Anywhere => (0, MapFlags::empty()),
             Placement::Hint(addr) => (addr, MapFlags::empty()),
@@ -92,21 +95,8 @@ impl Span {
             return Err(fail(Errno::EXIST));
         }
         let base = NonNull::new(base).ok_or_else(|| fail(Errno::NOMEM))?;
-        // SAFETY: fresh from mmap(2), so page-aligned, in user space, and ours (invariants 0 and
-        // 1).
-        Ok(unsafe { Span::from_raw(base, len) })
-    }
-
-    /// Takes over a mapped range.
-    ///
-    /// # Safety
-    ///
-    /// Invariants 0 and 1 hold for `base` and `len`.
-    pub(crate) unsafe fn from_raw(base: NonNull<u8>, len: usize) -> Span {
-        debug_assert!(
-            len != 0 && page_size().is_aligned(len) && page_size().is_aligned(base.addr().get())
-        );
-        Span { base, len }
+        // Fresh from mmap(2), so aligned to its pages, in user space, and ours: invariants 0 and 1.
+        Ok(Span { base, len })
     }
 
     /// Gives the range away without unmapping it.
@@ -144,14 +134,51 @@ impl Span {
             self.len
         );
         let (base, len) = self.into_raw();
-        // SAFETY: `at` is a page boundary strictly inside a range that was ours alone; the two
-        // halves are disjoint.
-        let front = unsafe { Span::from_raw(base, at) };
         // SAFETY: `at < len`, so the pointer stays inside the same mapping.
         let middle = unsafe { base.add(at) };
-        // SAFETY: as for the front.
-        let back = unsafe { Span::from_raw(middle, len - at) };
-        (front, back)
+        // The halves are disjoint, and aligned since `at` is: invariants 0 and 1 hold for each.
+        (Span { base, len: at }, Span { base: middle, len: len - at })
+    }
+
+    /// Whether `back` begins where this one ends.
+    pub(crate) fn touches(&self, back: &Span) -> bool {
+        self.base.addr().get() + self.len == back.base.addr().get()
+    }
+
+    /// Puts two together that touch.
+    ///
+    /// # Panics
+    ///
+    /// Where they do not.
+    pub(crate) fn join(self, back: Span) -> Span {
+        assert!(self.touches(&back), "{self:?} and {back:?} do not touch");
+        let (base, front_len) = self.into_raw();
+        let (middle, back_len) = back.into_raw();
+        // To Rust these were two allocations. They are one from here on, and its pointer may reach
+        // both: it is made from the address, with both provenances exposed.
+        middle.as_ptr().expose_provenance();
+        let address = base.as_ptr().expose_provenance();
+        let base = NonNull::new(with_exposed_provenance_mut(address));
+        let base = base.expect("the address of a pointer that is not null");
+        Span { base, len: front_len + back_len }
+    }
+
+    /// Changes its length to `len` bytes, a multiple of the size of its pages, and moves it where
+    /// that needs more room than there is; bytes that come in are zero or the file's. On failure
+    /// nothing has changed.
+    ///
+    /// # Safety
+    ///
+    /// No pointer into the old range is used afterwards.
+    pub(crate) unsafe fn remap(&mut self, len: usize) -> Result<(), Errno> {
+        assert!(len != 0 && page_size().is_aligned(len), "{len} bytes are no pages");
+        // SAFETY: the range is ours alone (invariant 1); the caller holds no pointers into it. The
+        // kernel chooses the new place, and nothing that is mapped is replaced.
+        let moved =
+            unsafe { mm::mremap(self.base.as_ptr().cast(), self.len, len, MremapFlags::MAYMOVE) }?;
+        self.base = NonNull::new(moved.cast()).ok_or(Errno::NOMEM)?;
+        self.len = len;
+        Ok(())
     }
 }
 

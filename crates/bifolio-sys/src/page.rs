@@ -285,7 +285,8 @@ pub fn huge_page_sizes() -> Result<HugePageSizes, Errno> {
 ///
 /// # References
 ///
-/// [memfd_create(2)](https://man7.org/linux/man-pages/man2/memfd_create.2.html), `MFD_HUGETLB`: Linux 4.14.
+/// [memfd_create(2)](https://man7.org/linux/man-pages/man2/memfd_create.2.html), `MFD_HUGETLB`:
+/// Linux 4.14.
 pub fn default_huge_page_size() -> Result<PageSize, Errno> {
     // The block size of such a file is its page size, and no file system need be mounted to ask.
     let file = memfd_create(c"page size", MemfdFlags::CLOEXEC | MemfdFlags::HUGETLB)?;

@@ -1,0 +1,129 @@
+//! Memory without a file, attacked: forks, limits, occupied addresses, calls that fail halfway.
+//!
+//! What changes a whole process (limits, users, the number of its areas) is tried in a process of
+//! its own: this binary run again for one test with `BIFOLIO_ALONE` set.
+//!
+//! # Safety
+//!
+//! Unsafe code forks, and makes the raw accesses and system calls of the attackers.
+#![allow(unsafe_code, reason = "the attacks are made of raw memory and raw calls")]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "an attack's argument is that it is one")]
+#![allow(clippy::multiple_unsafe_ops_per_block, reason = "as above")]
+
+mod cut;
+mod limits;
+mod slice;
+mod states;
+
+use bifolio_map::Mapping;
+use std::process::{Command, Stdio};
+
+/// The size of a page in bytes.
+fn page() -> usize {
+    bifolio_map::page::page_size().bytes()
+}
+
+/// Runs `child` in a forked process, and returns whether it returned true there.
+///
+/// The child allocates nothing: another thread may have held the allocator's lock.
+fn fork(child: impl FnOnce() -> bool) -> bool {
+    match unsafe { libc::fork() } {
+        0 => {
+            let ok = child();
+            unsafe { libc::_exit(if ok { 0 } else { 1 }) }
+        }
+        pid => {
+            assert!(pid > 0);
+            let mut status = 0;
+            assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+            status == 0
+        }
+    }
+}
+
+/// Runs the test `name` again in a process of its own, where this returns true; `before` is a line
+/// of shell that prepares that process.
+fn alone(name: &str, before: &str) -> bool {
+    if std::env::var_os("BIFOLIO_ALONE").is_some() {
+        return true;
+    }
+    let output = Command::new("sh")
+        .arg("-c")
+        .arg(format!("{before} && exec \"$0\" --exact {name} --nocapture --test-threads=1"))
+        .arg(std::env::current_exe().unwrap())
+        .env("BIFOLIO_ALONE", "1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{name}: {output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("1 passed"), "{name} is the name of no test: {text}");
+    for line in text.lines().filter(|line| line.contains("skipped")) {
+        println!("{line}");
+    }
+    false
+}
+
+/// How many areas of memory the process has.
+fn areas() -> usize {
+    std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
+}
+
+/// Whether a page at `addr` is mapped.
+fn is_mapped(addr: usize) -> bool {
+    let page_addr = addr & !(page() - 1);
+    let ret = unsafe { libc::msync(page_addr as *mut _, page(), libc::MS_ASYNC) };
+    ret == 0
+}
+
+/// Whether the byte at `addr` can be read, asked as a debugger does.
+fn is_readable(addr: usize) -> bool {
+    let mut byte = 0_u8;
+    let local = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let remote = libc::iovec { iov_base: addr as *mut _, iov_len: 1 };
+    unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) == 1 }
+}
+
+/// Writes a byte to `addr` without any guard.
+fn write_raw(addr: usize) {
+    unsafe { (addr as *mut u8).write_volatile(4) };
+}
+
+/// How many pages of the mapping are in memory.
+fn resident(map: &impl Mapping) -> usize {
+    let mut pages = vec![0; map.len().div_ceil(page())];
+    let ret = unsafe { libc::mincore(map.as_ptr() as *mut _, map.len(), pages.as_mut_ptr()) };
+    assert_eq!(ret, 0);
+    pages.iter().filter(|page| **page & 1 == 1).count()
+}
+
+/// Stops being root, and says whether that worked.
+fn become_nobody() -> bool {
+    unsafe { libc::setgid(65534) | libc::setuid(65534) == 0 || libc::getuid() != 0 }
+}
+
+/// The seed of a random test: of `BIFOLIO_SEED`, or a new one; printed for the next time.
+fn seed() -> u64 {
+    let seed = match std::env::var("BIFOLIO_SEED") {
+        Ok(seed) => seed.parse().unwrap(),
+        Err(_) => {
+            let now = std::time::SystemTime::now();
+            now.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64
+        }
+    };
+    println!("BIFOLIO_SEED={seed}");
+    seed
+}
+
+/// Numbers that look random (xorshift64*).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 |= 1 << 63;
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % end
+    }
+}
