@@ -5,7 +5,7 @@
 //! Unsafe code sets the length of a `Vec` whose bytes were just read.
 #![allow(unsafe_code, reason = "fills the spare capacity of a Vec")]
 
-use super::View;
+use super::{Via, View};
 use crate::error::{ErrorKind, Operation, Result};
 use core::fmt;
 use core::ops::Range;
@@ -14,11 +14,11 @@ use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use std::vec;
 use std::vec::Vec;
 
-/// The length of a reader's buffer in bytes.
-const BUFFER_LEN: usize = 4 << 10;
+/// The length of a buffer in bytes: what is filled by the assembly stays in the first-level cache.
+const SHORT_LEN: usize = 4 << 10;
 
-/// How many bytes at once are copied to a sink, where each piece costs a system call.
-const SINK_LEN: usize = 64 << 10;
+/// The length of a buffer in bytes where each costs a system call.
+const LONG_LEN: usize = 64 << 10;
 
 /// Reads a [`View`] from front to back, or from wherever it was sought to: made by
 /// [`View::reader`].
@@ -83,7 +83,7 @@ impl<'a> View<'a> {
         sink: &mut (impl io::Write + ?Sized),
     ) -> io::Result<()> {
         let part = self.slice(range)?;
-        let mut chunks = part.chunks(vec![0; SINK_LEN.min(part.len().max(1))]);
+        let mut chunks = part.chunks(vec![0; LONG_LEN.min(part.len().max(1))]);
         while let Some(chunk) = chunks.next_of_whole()? {
             sink.write_all(chunk.bytes)?;
         }
@@ -110,6 +110,10 @@ impl<'a> View<'a> {
 }
 
 impl Reader<'_> {
+    fn buffer_len(&self) -> usize {
+        if self.view.via == Via::Guarded { SHORT_LEN } else { LONG_LEN }
+    }
+
     /// The bytes in the buffer.
     fn buffered(&self) -> &[u8] {
         &self.buf[self.unread.clone()]
@@ -123,7 +127,7 @@ impl Reader<'_> {
 
 impl Read for Reader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let len = if self.unread.is_empty() && buf.len() >= BUFFER_LEN {
+        let len = if self.unread.is_empty() && buf.len() >= self.buffer_len() {
             self.view.read_on(buf, self.offset())?
         } else {
             self.fill_buf()?;
@@ -141,7 +145,7 @@ impl BufRead for Reader<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.unread.is_empty() {
             if self.buf.is_empty() {
-                self.buf = vec![0; BUFFER_LEN].into_boxed_slice();
+                self.buf = vec![0; self.buffer_len()].into_boxed_slice();
             }
             let offset = self.offset();
             self.unread = 0..self.view.read_on(&mut self.buf, offset)?;

@@ -67,23 +67,23 @@ impl ViewMut<'_> {
                 // Refused or absent: the file can still be written. (A fault has its reason in the
                 // file too, so writing there would not help.)
                 (Err(errno), Some(fd)) if errno != Errno::FAULT => {
-                    write_within(fd, rest, self.position(at))
+                    self.write_within(fd, rest, self.position(at))
                 }
                 (answer, _) => answer,
             })?;
         }
         Ok(())
     }
-}
 
-/// Writes to the file what lies before its end, which a mapping would not move either: 0 bytes
-/// beyond it.
-///
-/// A file that another process shortens between the two calls does grow again.
-fn write_within(fd: BorrowedFd<'_>, buf: &[u8], position: u64) -> Result<usize, Errno> {
-    let len = fs::fstat(fd)?.st_size as u64;
-    let room = len.saturating_sub(position).min(buf.len() as u64) as usize;
-    if room == 0 { Ok(0) } else { fs::pwrite(fd, &buf[..room], position) }
+    /// Writes to the file what lies before its end, which a mapping would not move either: 0 bytes
+    /// beyond it.
+    ///
+    /// A file that another process shortens between the two calls does grow again.
+    fn write_within(&self, fd: BorrowedFd<'_>, buf: &[u8], position: u64) -> Result<usize, Errno> {
+        let rest = self.origin.file_len().unwrap_or(0).saturating_sub(position);
+        let len = rest.min(buf.len() as u64) as usize;
+        if len == 0 { Ok(0) } else { fs::pwrite(fd, &buf[..len], position) }
+    }
 }
 
 /// Copies memory of this process by system call: as many bytes as can be had.
