@@ -1,24 +1,29 @@
-//! Hexadecimal digits, by table.
+//! Hexadecimal digits.
 
 /// The digits that an offset has at least.
 pub(crate) const OFFSET_DIGITS_MIN: usize = 8;
 
-/// The two digits of every byte.
-const TABLE: [[u8; 2]; 256] = {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut table = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
-        byte += 1;
-    }
-    table
-};
+/// The digits of four bytes, all at once in the lanes of a word.
+#[inline]
+pub(crate) const fn digits_of_four(bytes: [u8; 4]) -> [u8; 8] {
+    const LANES: u64 = 0x0101_0101_0101_0101;
+    // Two lanes for each byte: b0 0 b1 0 b2 0 b3 0.
+    let word = u32::from_le_bytes(bytes) as u64;
+    let word = (word | word << 16) & 0x0000_ffff_0000_ffff;
+    let word = (word | word << 8) & 0x00ff_00ff_00ff_00ff;
+    // Its high half goes to the first of them, its low half to the second.
+    let halves = (word >> 4 | word << 8) & (LANES * 0x0f);
+    // Lanes of ten and more become 1, and skip from behind '9' to 'a'.
+    let is_letter = (halves + LANES * 6) >> 4 & LANES;
+    let skip = (b'a' - b'9' - 1) as u64;
+    (halves + LANES * b'0' as u64 + is_letter * skip).to_le_bytes()
+}
 
 /// The two digits of a byte.
 #[inline]
 pub(crate) const fn digits(byte: u8) -> [u8; 2] {
-    TABLE[byte as usize]
+    let [high, low, ..] = digits_of_four([byte, 0, 0, 0]);
+    [high, low]
 }
 
 /// The value of a digit of either case.
@@ -34,12 +39,15 @@ pub(crate) fn digits_of(number: u64) -> usize {
 /// Appends an offset of at least `digits_min` digits.
 #[inline]
 pub(crate) fn push_offset(text: &mut Vec<u8>, offset: u64, digits_min: usize) {
-    let mut all = [0; 16];
-    for (pair, byte) in all.chunks_exact_mut(2).zip(offset.to_be_bytes()) {
-        pair.copy_from_slice(&digits(byte));
+    let [a, b, c, d, low @ ..] = offset.to_be_bytes();
+    let high = digits_of_four([a, b, c, d]);
+    let wanted = digits_of(offset).max(digits_min);
+    if wanted != 8 {
+        let all = [high, digits_of_four(low)];
+        let skipped = all.as_flattened().len().saturating_sub(wanted);
+        return text.extend_from_slice(&all.as_flattened()[skipped..]);
     }
-    let digits = digits_of(offset).max(digits_min).min(all.len());
-    text.extend_from_slice(&all[all.len() - digits..]);
+    text.extend_from_slice(&digits_of_four(low));
 }
 
 /// Bytes as a string of two digits each.

@@ -47,24 +47,24 @@ pub(crate) enum Input {
 impl Input {
     /// Opens a file, or standard input for `-`.
     ///
-    /// Pipes, devices and the files of /proc, which have no length, become streams.
+    /// Pipes and devices become streams.
     pub(crate) fn open(path: &Path) -> Result<Input, Failure> {
         if path == Path::new(STDIN) {
             return Ok(Input::Stream { path: path.into(), reader: Box::new(io::stdin().lock()) });
         }
         let stat = std::fs::metadata(path).map_err(|error| Failure::file(path, error))?;
         let kind = stat.file_type();
-        let is_stream = kind.is_fifo() || kind.is_char_device();
-        if is_stream || (kind.is_file() && stat.len() == 0) {
+        // Not to be opened twice: who writes to a pipe would see its reader leave.
+        if kind.is_fifo() || kind.is_char_device() {
             return Input::stream(path);
         }
         match FileMap::open(path) {
             Ok(map) => Ok(Input::Map(map)),
-            Err(error) => match error.kind() {
-                ErrorKind::NotMappable(FileKind::Directory) => Err(error.into()),
-                ErrorKind::NotMappable(_) | ErrorKind::Unsupported => Input::stream(path),
-                _ => Err(error.into()),
-            },
+            // A stream under a regular file's name.
+            Err(error) if error.kind() == ErrorKind::NotMappable(FileKind::Other) => {
+                Input::stream(path)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -123,10 +123,16 @@ fn read_map(
         while at < data.end {
             let want = (data.end - at).min(BLOCK_BYTES);
             let answer = map.read_exact_at(&mut block[..want], at);
-            let done = answer.as_ref().map_or_else(|error| error.done_bytes(), |()| want);
-            each(Chunk::Data(&block[..done]))?;
-            answer?;
-            at += done;
+            let answer = answer.and_then(|()| map.check_reaches(at..at + want));
+            match answer.as_ref().map_or_else(|error| error.done_bytes(), |()| want) {
+                // Nothing at all.
+                0 => answer?,
+                // All, or what there was: the rest is asked for again, and then by its own range.
+                done => {
+                    each(Chunk::Data(&block[..done]))?;
+                    at += done;
+                }
+            }
         }
     }
     if at < range.end {

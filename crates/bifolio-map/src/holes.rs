@@ -3,7 +3,8 @@
 //! It tells what was so when it was asked: others may fill a hole, or punch one, at any time.
 
 use crate::access::Access;
-use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::backend::Reach;
+use crate::error::{ErrorKind, Operation, Result};
 use crate::file::FileMap;
 use crate::pages::sealed::HasBody;
 use bifolio_sys::{Errno, fs};
@@ -28,8 +29,8 @@ impl FileMap {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::OutOfBounds`] at once. The iterator itself reports
-    /// [`ErrorKind::Truncated`] where the file ends within `range`, and what lseek(2) reports.
+    /// [`ErrorKind::OutOfBounds`] at once. The iterator itself reports [`ErrorKind::Truncated`]
+    /// where the file ends within `range`, and what lseek(2) reports.
     ///
     /// # Examples
     ///
@@ -50,13 +51,52 @@ impl FileMap {
         self.slice(range.clone())?;
         Ok(DataRanges { map: self, at: range.start, end: range.end })
     }
+
+    /// Checks that the file still reaches to the end of `range`.
+    ///
+    /// A file that was cut within a page reads as zeros from there to the end of the page, without
+    /// a fault: who wants to know asks after reading.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Truncated`], with as many [`done_bytes`](crate::Error::done_bytes) as the file
+    /// still has at the front of `range`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bifolio_map::{Access, FileMap};
+    ///
+    /// let map = FileMap::open("Cargo.toml")?;
+    /// let mut start = [0; 9];
+    /// map.read_exact_at(&mut start, 0)?;
+    /// map.check_reaches(0..start.len())?;
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    pub fn check_reaches(&self, range: Range<usize>) -> Result<()> {
+        let origin = &self.body().origin;
+        let position = |offset: usize| origin.file_offset.saturating_add(offset as u64);
+        // What was loaded is a copy, of a file that told no length.
+        let len = origin.file_len().filter(|_| self.backend() != Reach::Loaded);
+        match len {
+            Some(len_bytes) if len_bytes < position(range.end) => {
+                let kind = ErrorKind::Truncated { len_bytes };
+                let done = len_bytes.saturating_sub(position(range.start)) as usize;
+                let error = origin.error(Operation::Read, kind, range.start, range.len());
+                Err(error.with_done(done))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl DataRanges<'_> {
     /// The next run, and nothing where there is none up to the end.
     fn next_run(&self) -> Result<Option<Range<usize>>, Errno> {
         let origin = &self.map.body().origin;
-        let Some(file) = origin.fd() else { return Ok(Some(self.at..self.end)) };
+        let Some(file) = origin.fd().filter(|_| self.map.backend() != Reach::Loaded) else {
+            return Ok(Some(self.at..self.end));
+        };
         let from = origin.file_offset.saturating_add(self.at as u64);
         let offset_of = |position: u64| {
             let offset = position.saturating_sub(origin.file_offset);
@@ -67,15 +107,6 @@ impl DataRanges<'_> {
         let Some(end) = fs::seek_hole(file, start)? else { return Ok(None) };
         let found = offset_of(start)..offset_of(end);
         Ok((!found.is_empty()).then_some(found))
-    }
-
-    /// The error of a file that does not reach to the end of the range any more.
-    fn cut_short(&self) -> Option<Error> {
-        let origin = &self.map.body().origin;
-        let end = origin.file_offset.saturating_add(self.end as u64);
-        let len_bytes = origin.file_len().filter(|&len| len < end)?;
-        let kind = ErrorKind::Truncated { len_bytes };
-        Some(origin.error(Operation::Read, kind, self.at, self.end - self.at))
     }
 }
 
@@ -91,7 +122,7 @@ impl Iterator for DataRanges<'_> {
                 self.at = range.end;
                 return Some(Ok(range));
             }
-            Ok(None) => self.cut_short().map(Err),
+            Ok(None) => self.map.check_reaches(self.at..self.end).err().map(Err),
             // The file system has no answer: then nothing may be left out.
             Err(Errno::INVAL | Errno::SPIPE | Errno::OPNOTSUPP | Errno::NOSYS) => {
                 Some(Ok(self.at..self.end))
@@ -165,5 +196,23 @@ mod tests {
         let error = ranges.find_map(Result::err).unwrap();
         assert_eq!(error.kind(), ErrorKind::Truncated { len_bytes: 5 * MIB as u64 + 10 });
         assert!(ranges.next().is_none());
+        // Within the page of the new end nothing faults.
+        let end = 5 * MIB + 10;
+        map.read_exact_at(&mut [0; 20], end - 10).unwrap();
+        assert_eq!(map.check_reaches(end - 10..end), Ok(()));
+        let error = map.check_reaches(end - 10..end + 10).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Truncated { len_bytes: end as u64 });
+        assert_eq!(
+            (error.range(), error.done_bytes()),
+            (Some(end as u64 - 10..end as u64 + 10), 10)
+        );
+    }
+
+    #[test]
+    fn a_file_that_tells_no_length_is_all_data() {
+        let map = FileMap::open("/proc/version").unwrap();
+        assert!(!map.is_empty());
+        assert_eq!(found(&map, 0..map.len()), std::vec![0..map.len()]);
+        map.check_reaches(0..map.len()).unwrap();
     }
 }

@@ -10,6 +10,9 @@ pub(super) const LINE_BYTES_MAX: usize = 32;
 /// Formatted text is handed on in pieces of this size or a little more.
 const FLUSH_BYTES: usize = 256 << 10;
 
+/// Lines that are formatted together where none is left out.
+const BATCH_LINES: usize = 512;
+
 /// How lines look.
 pub(super) trait Format {
     /// The bytes of a full line: at most [`LINE_BYTES_MAX`].
@@ -20,6 +23,14 @@ pub(super) trait Format {
 
     /// Appends a line; only the last one may be shorter than the width.
     fn line(&mut self, text: &mut Vec<u8>, offset: u64, bytes: &[u8]);
+
+    /// Appends full lines.
+    fn lines(&mut self, text: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
+        let width = self.width();
+        for (line, index) in bytes.chunks_exact(width).zip(0..) {
+            self.line(text, offset + index * width as u64, line);
+        }
+    }
 
     /// Appends what stands for lines left out.
     fn gap(&mut self, text: &mut Vec<u8>);
@@ -84,8 +95,19 @@ impl<F: Format> Dump<F> {
         }
         let lines = bytes.chunks_exact(width);
         let rest = lines.remainder();
-        for line in lines {
-            self.full_line(line, out)?;
+        if self.squeeze == Squeeze::Nothing {
+            let full = &bytes[..bytes.len() - rest.len()];
+            for block in full.chunks(BATCH_LINES * width) {
+                self.format.lines(&mut self.text, self.offset, block);
+                self.offset += block.len() as u64;
+                if self.text.len() >= FLUSH_BYTES {
+                    self.flush(out)?;
+                }
+            }
+        } else {
+            for line in lines {
+                self.full_line(line, out)?;
+            }
         }
         self.line[..rest.len()].copy_from_slice(rest);
         self.gathered = rest.len();
