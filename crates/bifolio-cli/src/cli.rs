@@ -11,8 +11,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Stands under the help of every command.
-const EXIT_CODES: &str = "\
+/// Stands under the help of every command, and on its manual page.
+pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done, or the answer is yes
   1    the answer is no: the files differ, nothing was found
@@ -36,6 +36,8 @@ struct Cli {
 enum Command {
     Cat(cmd::cat::Args),
     Hex(cmd::hex::Args),
+    Completions(cmd::completions::Args),
+    Man(cmd::man::Args),
 }
 
 impl Command {
@@ -44,6 +46,8 @@ impl Command {
         match self {
             Command::Cat(_) => "cat",
             Command::Hex(_) => "hex",
+            Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
         }
     }
 
@@ -51,6 +55,8 @@ impl Command {
         match self {
             Command::Cat(args) => cmd::cat::run(&args, console),
             Command::Hex(args) => cmd::hex::run(&args, console),
+            Command::Completions(args) => cmd::completions::run(&args, console),
+            Command::Man(args) => cmd::man::run(&args, console),
         }
     }
 }

@@ -1,4 +1,6 @@
 //! The commands, one file each.
 
 pub(crate) mod cat;
+pub(crate) mod completions;
 pub(crate) mod hex;
+pub(crate) mod man;

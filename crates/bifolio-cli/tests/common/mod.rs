@@ -1,0 +1,102 @@
+//! What the tests of the program share: how to run it, and files that go away with their test.
+#![allow(dead_code, reason = "each test uses a part")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The program, with nothing of the caller's environment that changes what it prints.
+pub(crate) fn bifolio() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bifolio"));
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs the program with these arguments.
+pub(crate) fn run<const N: usize>(args: [&str; N]) -> Output {
+    bifolio().args(args).output().unwrap()
+}
+
+/// What it wrote to standard output, as text.
+pub(crate) fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// What it wrote to standard error, as text.
+pub(crate) fn complaint(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Its exit code.
+pub(crate) fn code(output: &Output) -> i32 {
+    output.status.code().expect("no signal ended it")
+}
+
+/// A directory that goes away with the value.
+pub(crate) struct Dir(PathBuf);
+
+impl Dir {
+    pub(crate) fn new() -> Dir {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        // Relaxed: the number only has to be unique.
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("bifolio-cli-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Dir(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The path of a file in it, as text.
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.0.join(name).into_os_string().into_string().unwrap()
+    }
+
+    /// Writes a file, and returns its path.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.file(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Numbers that look random and are the same for the same seed (splitmix64).
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// With the seed in `BIFOLIO_SEED`, or one of the clock; it is printed.
+    pub(crate) fn new() -> Random {
+        let given = std::env::var("BIFOLIO_SEED").ok().and_then(|text| text.parse().ok());
+        let clock = || {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            now.unwrap().as_nanos() as u64
+        };
+        let seed = given.unwrap_or_else(clock);
+        println!("BIFOLIO_SEED={seed}");
+        Random(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+}
