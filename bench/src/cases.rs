@@ -6,6 +6,7 @@
 //! # Safety
 //!
 //! The peer's maps are unsafe to make; they are of files that only the benchmark knows.
+#![allow(unsafe_code, reason = "the peer's constructor is unsafe")]
 
 use crate::pair::{Bar, Outcome, compare};
 use bifolio::{Access, FileMap, Pages};

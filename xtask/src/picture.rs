@@ -139,9 +139,8 @@ fn svg(text: &str) -> String {
     let width = columns as f32 * CELL_WIDTH + 2.0 * MARGIN;
     let height = lines.len() as f32 * LINE_HEIGHT + 2.0 * MARGIN;
     let label = "bifolio hex of a file, and bifolio cat of a file that is shortened meanwhile";
-    let mut svg = format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" xml:space="preserve" viewBox="0 0 {width:.0} {height:.0}""#
-    );
+    let mut svg = String::from(r#"<svg xmlns="http://www.w3.org/2000/svg" xml:space="preserve""#);
+    let _ = write!(svg, r#" viewBox="0 0 {width:.0} {height:.0}""#);
     let _ = writeln!(
         svg,
         r#" width="{width:.0}" height="{height:.0}" role="img" aria-label="{label}">"#

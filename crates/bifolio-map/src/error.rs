@@ -272,7 +272,8 @@ impl Error {
     pub fn help(&self) -> Option<&'static str> {
         Some(match self.kind {
             ErrorKind::Truncated { .. } => {
-                "another process shortened the file: open it again, or ask its owner to replace files by rename"
+                "another process shortened the file: open it again; files are best replaced by \
+                 rename"
             }
             ErrorKind::NotMappable(FileKind::Directory) => "name a file inside the directory",
             ErrorKind::NotMappable(FileKind::Pipe | FileKind::Socket) => {

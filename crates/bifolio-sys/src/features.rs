@@ -188,8 +188,8 @@ impl Features {
         Self(Feature::ALL.map(Feature::support))
     }
 
-    /// Whether guarded access can count on the fault dispatcher, as the calling thread sees it now: a
-    /// handler that was installed later or a blocked signal shows here.
+    /// Whether guarded access can count on the fault dispatcher, as the calling thread sees it now:
+    /// a handler that was installed later or a blocked signal shows here.
     ///
     /// ```
     /// use bifolio_sys::{fault, features::Features};

@@ -1,8 +1,19 @@
-//! Memory mapping for Rust on Linux: everything that mmap can do, without what makes it dangerous.
+//! Memory mapping for Rust on Linux. It holds no code: each part is a crate, and joined here.
+//!
+#![doc = include_str!("../README.md")]
 
-pub use bifolio_map::{Access, AccessMut, Chunk, Chunks, Reader, View, ViewMut};
-pub use bifolio_map::{Advice, Discard, HugePages, Mapping, Options, Pages, Protection, Sharing};
-pub use bifolio_map::{AnonMap, DataRanges, FileMap, FileMapping, SharedMap};
-pub use bifolio_map::{Backend, FileSystem, Reach, ReadReason};
-pub use bifolio_map::{Errno, Error, ErrorKind, FileKind, Object, Operation, Result};
+// Access: what every mapping offers.
+pub use bifolio_map::{Access, AccessMut, Chunk, Chunks, Reader, View, ViewMut, Writer};
+pub use bifolio_map::{AtomicInteger, PlainAtomic, SharedAtomic, StoreOrder};
+pub use bifolio_map::{Mapping, Pages, Protection, Sharing};
+
+// The kinds, and the builder that makes them.
+pub use bifolio_map::{Advice, Backend, Discard, HugePages, Options, Reach, ReadReason};
+pub use bifolio_map::{AnonMap, HugeMap, NoAccessMap, ReadOnlyMap};
+pub use bifolio_map::{DataRanges, FileMap, FileMapping};
+pub use bifolio_map::{MemoryFile, ReadOnlySharedMap, Seals, SharedMap};
+pub use bifolio_map::{Misplaced, NumaNode, NumaNodes, NumaPolicy};
+
+// What went wrong, and what is possible here.
+pub use bifolio_map::{Errno, Error, ErrorKind, FileKind, FileSystem, Object, Operation, Result};
 pub use bifolio_map::{fault, features, page};

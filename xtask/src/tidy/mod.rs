@@ -89,8 +89,13 @@ fn text_files(workspace: &Workspace) -> Result<Vec<TextFile>, String> {
     let listing = workspace.git_output("ls-files -z --cached --others --exclude-standard")?;
     let mut files = Vec::new();
     for path in listing.split_terminator('\0') {
+        let place = workspace.root().join(path);
+        // A link's target is read in its own place.
+        if place.is_symlink() {
+            continue;
+        }
         // A file that was deleted and not yet committed is still listed.
-        let Ok(bytes) = std::fs::read(workspace.root().join(path)) else { continue };
+        let Ok(bytes) = std::fs::read(place) else { continue };
         if let Ok(text) = String::from_utf8(bytes) {
             files.push(TextFile { path: path.into(), text });
         }

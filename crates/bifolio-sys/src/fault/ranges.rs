@@ -280,8 +280,8 @@ mod model {
         drop(unsafe { Box::from_raw(slab.as_ptr()) });
     }
 
-    /// What a registration points to: its owner destroys it once the registration is taken back, and
-    /// the checker sees any reading that is not ordered before that.
+    /// What a registration points to: its owner destroys it once the registration is taken back,
+    /// and the checker sees any reading that is not ordered before that.
     struct Owned {
         is_alive: UnsafeCell<bool>,
     }
