@@ -12,6 +12,8 @@ mod anon_states;
 mod backend;
 mod body;
 mod cut;
+#[cfg(feature = "std")]
+mod copied;
 mod error;
 #[cfg(feature = "std")]
 mod file;
@@ -31,7 +33,13 @@ mod origin;
 mod pages;
 mod plain_atomic;
 mod protect;
+#[cfg(feature = "std")]
+mod private;
 mod read_only;
+#[cfg(feature = "std")]
+mod replace;
+#[cfg(feature = "std")]
+mod save;
 mod shared;
 mod span;
 
@@ -56,6 +64,8 @@ pub use object::Object;
 pub use options::{HugePages, Options};
 pub use pages::{Advice, Discard, Pages};
 pub use plain_atomic::PlainAtomic;
+#[cfg(feature = "std")]
+pub use private::PrivateMap;
 pub use read_only::ReadOnlySharedMap;
 pub use shared::SharedMap;
 

@@ -1,6 +1,6 @@
 //! What this binary does as a child of its own tests: the scenario that `BIFOLIO_CHILD` names.
 
-use bifolio_map::{Access, AccessMut, ErrorKind, Operation, Options, SharedMap};
+use bifolio_map::{Access, AccessMut, ErrorKind, Operation, Options, PrivateMap, SharedMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,9 @@ fn start() {
         "open a file that may not be written" => not_permitted(&path),
         "grow" => grow(&path),
         "grow beyond the limit" => grow_beyond_limit(&path),
+        "commit beyond the limit" => commit_beyond_limit(&path),
+        "commit once" => commit_once(&path),
+        "commit for ever" => commit_for_ever(&path),
         other => panic!("no scenario {other}"),
     }
 }
@@ -42,4 +45,30 @@ fn grow_beyond_limit(path: &Path) {
     assert_eq!((map.len(), fs::metadata(path).unwrap().len()), (4096, 4096));
     map.grow(8192).unwrap();
     map.write_all_at(&[1; 4096], 4096).unwrap();
+}
+
+/// Runs under `RLIMIT_FSIZE`, as the shell that started it has set it.
+fn commit_beyond_limit(path: &Path) {
+    let map = PrivateMap::open(path).unwrap();
+    map.fill(0..8192, 2).unwrap();
+    let error = map.commit_to(path).unwrap_err();
+    assert_eq!((error.operation(), error.kind()), (Operation::Save, ErrorKind::TooLarge));
+}
+
+/// Replaces the file by one that holds one byte more everywhere, again and again, until it is
+/// killed.
+fn commit_for_ever(path: &Path) {
+    loop {
+        let map = PrivateMap::open(path).unwrap();
+        let next = map.load::<u8>(0).unwrap().wrapping_add(1);
+        map.fill(0..map.len(), next).unwrap();
+        map.commit_to(path).unwrap();
+    }
+}
+
+/// Replaces a file of ones by one of twos.
+fn commit_once(path: &Path) {
+    let map = PrivateMap::open(path).unwrap();
+    map.fill(0..map.len(), 2).unwrap();
+    map.commit_to(path).unwrap();
 }

@@ -5,5 +5,6 @@
 mod children;
 mod grow;
 mod mapping;
+mod private;
 mod seals;
 mod support;
