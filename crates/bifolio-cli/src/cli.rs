@@ -35,7 +35,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Cat(cmd::cat::Args),
+    Cmp(cmd::cmp::Args),
     Hex(cmd::hex::Args),
+    Patch(cmd::patch::Args),
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),
 }
@@ -45,7 +47,9 @@ impl Command {
     fn name(&self) -> &'static str {
         match self {
             Command::Cat(_) => "cat",
+            Command::Cmp(_) => "cmp",
             Command::Hex(_) => "hex",
+            Command::Patch(_) => "patch",
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
         }
@@ -54,7 +58,9 @@ impl Command {
     fn run(self, console: &mut Console) -> Result<Exit, Failure> {
         match self {
             Command::Cat(args) => cmd::cat::run(&args, console),
+            Command::Cmp(args) => cmd::cmp::run(&args, console),
             Command::Hex(args) => cmd::hex::run(&args, console),
+            Command::Patch(args) => cmd::patch::run(&args, console),
             Command::Completions(args) => cmd::completions::run(&args, console),
             Command::Man(args) => cmd::man::run(&args, console),
         }

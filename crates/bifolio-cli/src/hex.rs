@@ -55,6 +55,11 @@ pub(crate) fn string(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|&byte| digits(byte)).map(char::from).collect()
 }
 
+/// Bytes as a string of two digits each, with spaces between them.
+pub(crate) fn spaced(bytes: &[u8]) -> String {
+    bytes.iter().map(|&byte| string(&[byte])).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -123,7 +123,9 @@ fn read_map(
         while at < data.end {
             let want = (data.end - at).min(BLOCK_BYTES);
             let answer = map.read_exact_at(&mut block[..want], at);
-            let answer = answer.and_then(|()| map.check_reaches(at..at + want));
+            // Asked after reading; the end that it tells is the true one, a fault's lies at the end
+            // of a page.
+            let answer = map.check_reaches(at..at + want).and(answer);
             match answer.as_ref().map_or_else(|error| error.done_bytes(), |()| want) {
                 // Nothing at all.
                 0 => answer?,

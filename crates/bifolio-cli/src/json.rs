@@ -21,6 +21,11 @@ impl Serialize for Path<'_> {
     }
 }
 
+/// Bytes as a string of two hexadecimal digits each: for `serialize_with`.
+pub(crate) fn bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&hex::string(bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,7 @@ mod failure;
 mod hex;
 mod input;
 mod json;
+mod progress;
 
 use std::process::ExitCode;
 

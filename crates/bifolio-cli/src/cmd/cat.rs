@@ -3,8 +3,11 @@
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::input::{Chunk, Input, Part};
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// What is written for a hole.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Write files to standard output
 ///
@@ -35,8 +38,12 @@ fn copy(path: &Path, part: Part, console: &mut Console) -> Result<(), Failure> {
     Input::open(path)?.read(part, |chunk| {
         match chunk {
             Chunk::Data(bytes) => console.write_all(bytes)?,
-            Chunk::Hole(len) => {
-                io::copy(&mut io::repeat(0).take(len), console)?;
+            Chunk::Hole(mut len) => {
+                while len > 0 {
+                    let count = len.min(ZEROS.len() as u64);
+                    console.write_all(&ZEROS[..count as usize])?;
+                    len -= count;
+                }
             }
         }
         Ok(())

@@ -1,6 +1,8 @@
 //! The commands, one file each.
 
 pub(crate) mod cat;
+pub(crate) mod cmp;
 pub(crate) mod completions;
 pub(crate) mod hex;
 pub(crate) mod man;
+pub(crate) mod patch;

@@ -32,7 +32,7 @@ const fn glyphs(bytes: [u8; 8]) -> [u8; 8] {
     let is_behind_tilde = low + LANES * (0x80 - b'~' as u64 - 1);
     let is_text = (is_from_space & !is_behind_tilde & !word & HIGH) >> 7;
     let text = is_text * 0xff;
-    (word & text | LANES * b'.' as u64 & !text).to_le_bytes()
+    ((word & text) | ((LANES * b'.' as u64) & !text)).to_le_bytes()
 }
 
 /// A line behind its offset, with nothing in it.
