@@ -47,8 +47,8 @@ fn truncated(program: &str) -> std::io::Result<String> {
     let dir = std::env::temp_dir().join(format!("bifolio-picture-{}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let path = dir.join("growing.log");
-    let file = File::create(&path)?;
-    file.set_len(64 << 20)?;
+    std::fs::write(&path, vec![b'x'; 8 << 20])?;
+    let file = File::options().write(true).open(&path)?;
     let mut child = Command::new(program)
         .args(["--color", "always", "cat", "growing.log"])
         .current_dir(&dir)

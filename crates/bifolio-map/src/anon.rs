@@ -89,7 +89,7 @@ impl Options {
         let body = match self.huge {
             HugePages::Pool(_) => self.map_from_pool(len)?,
             _ if self.guards != Guards::default() => self.map_between_guards(len)?,
-            _ => self.map_private(len)?,
+            _ => self.map_anonymous(len)?,
         };
         if self.huge == HugePages::Transparent {
             pages::advise(&body, &(0..len), RawAdvice::HugePage)?;
@@ -98,7 +98,7 @@ impl Options {
     }
 
     /// Maps private memory as the flags say.
-    pub(crate) fn map_private(&self, len: usize) -> Result<Body> {
+    pub(crate) fn map_anonymous(&self, len: usize) -> Result<Body> {
         let request = Request {
             len,
             protection: ProtFlags::READ | ProtFlags::WRITE,

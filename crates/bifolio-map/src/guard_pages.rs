@@ -25,7 +25,7 @@ impl Options {
         let object = Object::AnonymousMemory;
         let refuse = |kind| Error::new(Operation::Map, &object, kind);
         if len == 0 {
-            return self.unguarded().map_private(0);
+            return self.unguarded().map_anonymous(0);
         }
         let page = page_size();
         let before = page.bytes().checked_mul(self.guards.before);

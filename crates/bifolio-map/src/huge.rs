@@ -79,7 +79,7 @@ impl Options {
             _ => default_huge_page_size().map_err(unsupported)?,
         };
         let options = Options { huge: HugePages::Pool(Some(page)), ..*self };
-        options.map_private(len).map_err(|error| match error.errno() {
+        options.map_anonymous(len).map_err(|error| match error.errno() {
             Some(Errno::NOMEM) if !has_pages(page, len) => error.with_kind(ErrorKind::NoSpace),
             Some(Errno::INVAL | Errno::NODEV) if !exists(page) => {
                 error.with_kind(ErrorKind::Unsupported)

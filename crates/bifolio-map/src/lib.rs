@@ -11,9 +11,9 @@ mod anon_states;
 #[cfg(feature = "std")]
 mod backend;
 mod body;
-mod cut;
 #[cfg(feature = "std")]
 mod copied;
+mod cut;
 mod error;
 #[cfg(feature = "std")]
 mod file;
@@ -32,9 +32,9 @@ mod options;
 mod origin;
 mod pages;
 mod plain_atomic;
-mod protect;
 #[cfg(feature = "std")]
 mod private;
+mod protect;
 mod read_only;
 #[cfg(feature = "std")]
 mod replace;

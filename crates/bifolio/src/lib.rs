@@ -11,7 +11,7 @@ pub use bifolio_map::{Mapping, Pages, Protection, Sharing};
 pub use bifolio_map::{Advice, Backend, Discard, HugePages, Options, Reach, ReadReason};
 pub use bifolio_map::{AnonMap, HugeMap, NoAccessMap, ReadOnlyMap};
 pub use bifolio_map::{DataRanges, FileMap, FileMapping};
-pub use bifolio_map::{MemoryFile, ReadOnlySharedMap, Seals, SharedMap};
+pub use bifolio_map::{MemoryFile, PrivateMap, ReadOnlySharedMap, Seals, SharedMap};
 pub use bifolio_map::{Misplaced, NumaNode, NumaNodes, NumaPolicy};
 
 // What went wrong, and what is possible here.
