@@ -7,13 +7,13 @@
 //! `Mapping` is unsafe to implement; the macro's documentation says who vouches for what.
 #![allow(unsafe_code, reason = "implements an unsafe trait")]
 
-/// Gives a type with a field `body` what all mappings have: [`Access`](crate::Access),
+/// Gives a type with a field `body`, and others that are named last, what all mappings have: [`Access`](crate::Access),
 /// [`Pages`](crate::Pages), [`Mapping`](crate::Mapping), `Debug` and `unmap`.
 ///
 /// The type promises the numbered points of [`Mapping`](crate::Mapping): its body owns the pages
 /// (0), its file argues about references (1), and it shows all bytes (2).
 macro_rules! kind {
-    ($kind:ident, $sharing:ident, $protection:ident) => {
+    ($kind:ident, $sharing:ident, $protection:ident $(, $kept:ident)*) => {
         impl $crate::access::Access for $kind {
             #[inline]
             fn view(&self) -> $crate::access::View<'_> {
@@ -52,7 +52,8 @@ macro_rules! kind {
             /// What munmap(2) reports, with the mapping: `ENOMEM` where it would leave the process
             /// more areas than it may have.
             pub fn unmap(self) -> $crate::error::Result<(), ($kind, $crate::error::Error)> {
-                self.body.unmap().map_err(|(body, error)| ($kind { body }, error))
+                let $kind { body $(, $kept)* } = self;
+                body.unmap().map_err(|(body, error)| ($kind { body $(, $kept)* }, error))
             }
         }
 

@@ -40,6 +40,7 @@ mod read_only;
 mod replace;
 #[cfg(feature = "std")]
 mod save;
+mod reservation;
 mod shared;
 mod span;
 
@@ -67,6 +68,7 @@ pub use plain_atomic::PlainAtomic;
 #[cfg(feature = "std")]
 pub use private::PrivateMap;
 pub use read_only::ReadOnlySharedMap;
+pub use reservation::Reservation;
 pub use shared::SharedMap;
 
 pub use bifolio_sys::fs::FileSystem;

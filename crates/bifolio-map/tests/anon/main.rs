@@ -12,6 +12,7 @@
 
 mod cut;
 mod limits;
+mod reservation;
 mod slice;
 mod states;
 
@@ -100,6 +101,23 @@ fn resident(map: &impl Mapping) -> usize {
 /// Stops being root, and says whether that worked.
 fn become_nobody() -> bool {
     unsafe { libc::setgid(65534) | libc::setuid(65534) == 0 || libc::getuid() != 0 }
+}
+
+/// The value of `field` of the area at `addr`, of `/proc/self/smaps`.
+fn smaps(addr: usize, field: &str) -> String {
+    let text = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut inside = false;
+    for line in text.lines() {
+        let range = line.split(' ').next().unwrap().split_once('-').and_then(|(start, end)| {
+            Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
+        });
+        if let Some((start, end)) = range {
+            inside = start <= addr && addr < end;
+        } else if inside && let Some(value) = line.strip_prefix(field) {
+            return value.trim_start_matches(':').trim().to_owned();
+        }
+    }
+    panic!("no {field} at {addr:#x}");
 }
 
 /// The seed of a random test: of `BIFOLIO_SEED`, or a new one; printed for the next time.

@@ -1,6 +1,6 @@
 //! What a slice of private memory promises: zeroed, this process's own, at the address asked for.
 
-use super::{Random, fork, is_mapped, is_readable, page, resident, seed};
+use super::{Random, fork, is_mapped, is_readable, page, resident, seed, smaps};
 use bifolio_map::{Access, Advice, AnonMap, ErrorKind, HugePages, Operation, Options, Pages};
 
 const _: () = {
@@ -131,23 +131,6 @@ fn every_flag_maps() {
         };
         map.fill(1);
     }
-}
-
-/// The value of `field` of the area at `addr`, of `/proc/self/smaps`.
-fn smaps(addr: usize, field: &str) -> String {
-    let text = std::fs::read_to_string("/proc/self/smaps").unwrap();
-    let mut inside = false;
-    for line in text.lines() {
-        let range = line.split(' ').next().unwrap().split_once('-').and_then(|(start, end)| {
-            Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
-        });
-        if let Some((start, end)) = range {
-            inside = start <= addr && addr < end;
-        } else if inside && let Some(value) = line.strip_prefix(field) {
-            return value.trim_start_matches(':').trim().to_owned();
-        }
-    }
-    panic!("no {field} at {addr:#x}");
 }
 
 #[test]
