@@ -15,6 +15,7 @@ pub mod fault;
 pub mod features;
 pub mod fs;
 pub mod guard;
+pub mod icache;
 pub mod mm;
 pub mod net;
 pub mod page;
