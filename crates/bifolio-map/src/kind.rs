@@ -7,8 +7,9 @@
 //! `Mapping` is unsafe to implement; the macro's documentation says who vouches for what.
 #![allow(unsafe_code, reason = "implements an unsafe trait")]
 
-/// Gives a type with a field `body`, and others that are named last, what all mappings have: [`Access`](crate::Access),
-/// [`Pages`](crate::Pages), [`Mapping`](crate::Mapping), `Debug` and `unmap`.
+/// Gives a type with a field `body`, and others that are named last, what all mappings have:
+/// [`Access`](crate::Access), [`Pages`](crate::Pages), [`Mapping`](crate::Mapping), `Debug` and
+/// `unmap`.
 ///
 /// The type promises the numbered points of [`Mapping`](crate::Mapping): its body owns the pages
 /// (0), its file argues about references (1), and it shows all bytes (2).

@@ -14,11 +14,14 @@ mod body;
 #[cfg(feature = "std")]
 mod copied;
 mod cut;
+mod droppable;
 mod error;
+mod exec;
 #[cfg(feature = "std")]
 mod file;
 mod flush;
 mod grow;
+mod grows_down;
 mod guard_pages;
 #[cfg(feature = "std")]
 mod holes;
@@ -41,6 +44,7 @@ mod replace;
 #[cfg(feature = "std")]
 mod save;
 mod reservation;
+mod secret;
 mod shared;
 mod span;
 
@@ -53,9 +57,12 @@ pub use anon::AnonMap;
 pub use anon_states::{NoAccessMap, ReadOnlyMap};
 #[cfg(feature = "std")]
 pub use backend::{Backend, Reach, ReadReason};
+pub use droppable::DroppableMap;
 pub use error::{Error, ErrorKind, FileKind, Operation, Result};
+pub use exec::ExecMap;
 #[cfg(feature = "std")]
 pub use file::{FileMap, FileMapping};
+pub use grows_down::GrowsDownMap;
 #[cfg(feature = "std")]
 pub use holes::DataRanges;
 pub use huge::HugeMap;
@@ -69,6 +76,7 @@ pub use plain_atomic::PlainAtomic;
 pub use private::PrivateMap;
 pub use read_only::ReadOnlySharedMap;
 pub use reservation::Reservation;
+pub use secret::SecretMap;
 pub use shared::SharedMap;
 
 pub use bifolio_sys::fs::FileSystem;

@@ -172,6 +172,14 @@ impl Span {
     /// No pointer into the old range is used afterwards.
     pub(crate) unsafe fn remap(&mut self, len: usize) -> Result<(), Errno> {
         assert!(len != 0 && page_size().is_aligned(len), "{len} bytes are no pages");
+        if len < self.len {
+            // Not by mremap(2), which was seen to refuse it of hugetlb pages (EINVAL, Linux 6.18).
+            let tail = self.base.as_ptr().wrapping_add(len);
+            // SAFETY: the tail is ours alone (invariant 1); the caller holds no pointers into it.
+            unsafe { mm::munmap(tail.cast(), self.len - len) }?;
+            self.len = len;
+            return Ok(());
+        }
         // SAFETY: the range is ours alone (invariant 1); the caller holds no pointers into it. The
         // kernel chooses the new place, and nothing that is mapped is replaced.
         let moved =

@@ -11,12 +11,14 @@
 #![allow(clippy::multiple_unsafe_ops_per_block, reason = "as above")]
 
 mod cut;
+mod exec;
+mod guarded;
 mod limits;
 mod reservation;
 mod slice;
 mod states;
 
-use bifolio_map::Mapping;
+use bifolio_map::{ExecMap, Mapping, page};
 use std::process::{Command, Stdio};
 
 /// The size of a page in bytes.
@@ -96,6 +98,56 @@ fn resident(map: &impl Mapping) -> usize {
     let ret = unsafe { libc::mincore(map.as_ptr() as *mut _, map.len(), pages.as_mut_ptr()) };
     assert_eq!(ret, 0);
     pages.iter().filter(|page| **page & 1 == 1).count()
+}
+
+/// Calls the function at `offset`.
+fn call(code: &ExecMap, offset: usize) -> u32 {
+    unsafe { code.function::<extern "C" fn() -> u32>(offset)() }
+}
+
+/// Calls what lies at `addr`.
+fn call_raw(addr: usize) -> u32 {
+    let function: extern "C" fn() -> u32 = unsafe { std::mem::transmute(addr) };
+    function()
+}
+
+/// The pool of huge pages, enlarged for a test, and made what it was when dropped.
+struct Pool {
+    page_bytes: usize,
+    before: String,
+}
+
+impl Pool {
+    const FILE: &str = "/proc/sys/vm/nr_hugepages";
+
+    /// Gives the pool `pages` free pages; `None` where that cannot be done.
+    fn with_pages(pages: usize) -> Option<Pool> {
+        let (Ok(size), Ok(before)) =
+            (page::default_huge_page_size(), std::fs::read_to_string(Pool::FILE))
+        else {
+            println!("skipped: no huge pages here");
+            return None;
+        };
+        if before.trim() != "0" {
+            println!("skipped: the pool is in use");
+            return None;
+        }
+        let pool = Pool { page_bytes: size.bytes(), before };
+        let _ = std::fs::write(Pool::FILE, pages.to_string());
+        match page::HugePagePool::of(size) {
+            Ok(now) if now.free.get() == pages => Some(pool),
+            now => {
+                println!("skipped: the pool cannot be enlarged: {now:?}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let _ = std::fs::write(Pool::FILE, &self.before);
+    }
 }
 
 /// Stops being root, and says whether that worked.

@@ -164,6 +164,7 @@ fn threads_that_disagree_get_errors() {
             let (addresses, done) = (&addresses, &done);
             scope.spawn(move || {
                 let mut random = Random(seed ^ reader);
+                // relaxed: it only ends the loop.
                 while !done.load(Ordering::Relaxed) {
                     let at = random.below(7 * page());
                     for result in [
@@ -188,6 +189,7 @@ fn threads_that_disagree_get_errors() {
                 _ => addresses.commit(range).unwrap(),
             }
         }
+        // relaxed: it only ends the loops.
         done.store(true, Ordering::Relaxed);
     });
 }
