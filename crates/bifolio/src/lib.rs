@@ -9,8 +9,9 @@ pub use bifolio_map::{Mapping, Pages, Protection, Sharing};
 
 // The kinds, and the builder that makes them.
 pub use bifolio_map::{Advice, Backend, Discard, HugePages, Options, Reach, ReadReason};
-pub use bifolio_map::{AnonMap, HugeMap, NoAccessMap, ReadOnlyMap};
+pub use bifolio_map::{AnonMap, ExecMap, NoAccessMap, ReadOnlyMap, Reservation};
 pub use bifolio_map::{DataRanges, FileMap, FileMapping};
+pub use bifolio_map::{DroppableMap, GrowsDownMap, HugeMap, SecretMap};
 pub use bifolio_map::{MemoryFile, PrivateMap, ReadOnlySharedMap, Seals, SharedMap};
 pub use bifolio_map::{Misplaced, NumaNode, NumaNodes, NumaPolicy};
 
