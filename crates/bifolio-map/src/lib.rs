@@ -41,9 +41,9 @@ mod protect;
 mod read_only;
 #[cfg(feature = "std")]
 mod replace;
+mod reservation;
 #[cfg(feature = "std")]
 mod save;
-mod reservation;
 mod secret;
 mod shared;
 mod span;

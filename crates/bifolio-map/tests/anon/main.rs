@@ -144,6 +144,14 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// How many of its pages nobody uses.
+    fn free(&self) -> usize {
+        let size = page::PageSize::new(self.page_bytes).unwrap();
+        page::HugePagePool::of(size).unwrap().free.get()
+    }
+}
+
 impl Drop for Pool {
     fn drop(&mut self) {
         let _ = std::fs::write(Pool::FILE, &self.before);
