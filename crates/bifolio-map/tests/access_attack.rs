@@ -14,12 +14,14 @@ mod common;
 
 use bifolio_map::{Access, AccessMut, Error, ErrorKind, FileMap, Mapping, Options, SharedMap};
 use bifolio_map::{View, ViewMut};
+use bifolio_sys::fault;
 use common::TempFile;
 use common::random::Random;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, io, ptr, thread};
 
 const PAGE: usize = 64 << 10;
@@ -258,6 +260,62 @@ fn a_closed_page_is_an_error_and_not_a_loop() {
     for view in [map.view(), map.by_syscall()] {
         check(view.read_exact_at(&mut buf, 0).unwrap_err(), CUT);
         check(view.compare(&view).unwrap_err(), CUT);
+    }
+}
+
+/// Opens the page that was closed at the second fault, which the routine that looks for the exact
+/// byte meets, and lets the access fail all the same.
+unsafe fn open_too_late(info: &fault::Info, faults: usize) -> fault::Resolution {
+    // SAFETY: the registration was given the address of a counter that outlives it.
+    let faults = unsafe { &*(faults as *const AtomicUsize) };
+    if faults.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
+        return fault::Resolution::Decline;
+    }
+    let page = (info.addr - info.addr % PAGE) as *mut libc::c_void;
+    // SAFETY: the page that `close_page` closed; mprotect(2) is async-signal-safe on Linux.
+    unsafe { libc::mprotect(page, PAGE, libc::PROT_READ | libc::PROT_WRITE) };
+    fault::Resolution::Decline
+}
+
+/// Of two views the one whose page was away for a moment only is read on where it stopped.
+#[test]
+fn a_page_that_comes_back_costs_nothing() {
+    let model = model();
+    // One page more, so that there is one at a multiple of the length of these.
+    let [one, other] = [LEN + PAGE; 2].map(|len| SharedMap::anon(len).unwrap());
+    let aligned =
+        |map: &SharedMap| map.as_ptr().addr().next_multiple_of(PAGE) - map.as_ptr().addr();
+    let windows = [&one, &other].map(|map| {
+        let window = map.view_mut().slice_mut(aligned(map)..aligned(map) + LEN).unwrap();
+        window.write_all_at(&model, 0).unwrap();
+        window
+    });
+    let faults = AtomicUsize::new(0);
+    let data = (&raw const faults).addr();
+    for (side, map) in [&one, &other].into_iter().enumerate() {
+        let start = map.as_ptr().addr() + aligned(map) + CUT;
+        // SAFETY: the range is mapped as long as the registration lives, and the resolver does what
+        // a signal handler may.
+        let resolver =
+            unsafe { fault::register(start..start + PAGE, open_too_late, data) }.unwrap();
+        let close = || close_page(map, aligned(map) + CUT);
+        let [source, target] = windows;
+
+        close();
+        assert_eq!(source.compare(&target).unwrap(), None);
+        for changed in [CUT, CUT + 1, CUT + 9000] {
+            target.store(&!model[changed], changed).unwrap();
+            close();
+            assert_eq!(source.compare(&target).unwrap(), Some(changed), "side {side}");
+            target.store(&model[changed], changed).unwrap();
+        }
+
+        target.fill(0..LEN, 0).unwrap();
+        close();
+        assert_eq!(source.copy_to_view(&target).unwrap(), LEN);
+        drop(resolver);
+        assert!(target.read_to_vec(0..LEN).unwrap() == model, "side {side}");
+        assert_eq!(faults.swap(0, Ordering::SeqCst), 2 * 5);
     }
 }
 
