@@ -2,7 +2,10 @@
 
 mod common;
 
-use bifolio_map::{Access, AccessMut, AnonMap, Backend, FileMap, Options, SharedMap, View};
+use bifolio_map::{
+    Access, AccessMut, AnonMap, Backend, Chunks, FileMap, Options, Reader, SharedAtomic, SharedMap,
+    View, ViewMut, Writer,
+};
 use common::random::Random;
 use common::{TempFile, conformance};
 use std::thread;
@@ -102,6 +105,23 @@ fn threads_count_together() {
     });
     assert_eq!(counter.load().unwrap(), 20_000);
     assert_eq!(highest.load().unwrap(), 4999 * 4 + 3);
+}
+
+/// What may go to another thread, and what any object of the trait can do.
+#[test]
+fn views_go_anywhere() {
+    fn everywhere<T: Send + Sync>() {}
+    everywhere::<View<'_>>();
+    everywhere::<ViewMut<'_>>();
+    everywhere::<SharedAtomic<'_, u64>>();
+    everywhere::<Reader<'_>>();
+    everywhere::<Writer<'_>>();
+    everywhere::<Chunks<'_, Vec<u8>>>();
+    let map = SharedMap::anon(100).unwrap();
+    let object: &dyn AccessMut = &map;
+    object.write_all_at(b"object", 94).unwrap();
+    assert_eq!(object.find(b"object", 0).unwrap(), Some(94));
+    assert_eq!(object.view().load::<u8>(99).unwrap(), b't');
 }
 
 #[test]

@@ -187,9 +187,9 @@ fn what_lies_before_the_end_is_found() {
 
 #[test]
 fn of_two_views_the_right_one_is_at_fault() {
-    let (model, whole) = (model(), SharedMap::anon(LEN).unwrap());
-    whole.write_all_at(&model, 0).unwrap();
-    let same = whole.slice(BASE..LEN).unwrap();
+    let (model, whole) = (model(), SharedMap::anon(LEN - BASE + 7).unwrap());
+    whole.write_all_at(&model[BASE..], 7).unwrap();
+    let same = whole.slice(7..whole.len()).unwrap();
     for_each_reader(|view| {
         let compared = |one: &View<'_>, other: &View<'_>| {
             let error = one.compare(other).unwrap_err();

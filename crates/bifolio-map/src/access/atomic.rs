@@ -92,6 +92,20 @@ pub enum StoreOrder {
 /// Its operations are those of `core::sync::atomic`, and meet them and those of any other process
 /// or language at the same address. They return errors instead of raising signals; then nothing was
 /// changed. What reads and writes is sequentially consistent, a load is an acquire.
+///
+/// # Examples
+///
+/// ```
+/// use bifolio_map::{AccessMut, SharedMap, StoreOrder};
+///
+/// let map = SharedMap::anon(4096)?;
+/// let counter = map.atomic::<u64>(64)?;
+/// counter.store(40, StoreOrder::Release)?;
+/// assert_eq!(counter.fetch_add(2)?, 40);
+/// assert_eq!(counter.compare_exchange(42, 7)?, Ok(42));
+/// assert_eq!(counter.compare_exchange(42, 8)?, Err(7));
+/// # Ok::<(), bifolio_map::Error>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct SharedAtomic<'a, A> {
     window: ViewMut<'a>,

@@ -115,3 +115,6 @@ fn go_on<R>(
         }
     }
 }
+
+#[cfg(all(test, feature = "std", target_arch = "x86_64"))]
+mod tests;

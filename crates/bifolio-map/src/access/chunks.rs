@@ -63,6 +63,18 @@ impl<'a> View<'a> {
     /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds) where `range` reaches beyond the view or ends
     /// before it starts, and as [`read_at`](Self::read_at); the bytes before one that cannot be had
     /// were fed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bifolio_map::{Access, FileMap};
+    /// use std::hash::{DefaultHasher, Hasher};
+    ///
+    /// let (map, mut hasher) = (FileMap::open("Cargo.toml")?, DefaultHasher::new());
+    /// map.view().hash(0..map.len(), &mut hasher)?;
+    /// println!("{:x}", hasher.finish());
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
     pub fn hash(&self, range: Range<usize>, hasher: &mut impl Hasher) -> Result<()> {
         let part = self.slice(range)?;
         let mut chunks = part.chunks([0; 4096]);

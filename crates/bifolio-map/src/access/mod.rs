@@ -214,6 +214,28 @@ pub trait Access {
 
 /// Bytes that can be written by offset. Writes take `&self`: others write too, and no reference to
 /// the bytes exists.
+///
+/// What dereferences to its bytes does not have it: a reference must not change under its holder.
+///
+/// # Examples
+///
+/// ```
+/// use bifolio_map::{Access, AccessMut, SharedMap};
+///
+/// let map = SharedMap::anon(4096)?;
+/// map.write_all_at(b"folio", 10)?;
+/// map.store(&2026_u32, 16)?;
+/// assert_eq!(map.find(b"folio", 0)?, Some(10));
+/// assert_eq!(map.load::<u32>(16)?, 2026);
+/// # Ok::<(), bifolio_map::Error>(())
+/// ```
+///
+/// ```compile_fail,E0599
+/// use bifolio_map::{AccessMut, AnonMap};
+///
+/// let map = AnonMap::new(4096).unwrap();
+/// map.view_mut();
+/// ```
 pub trait AccessMut: Access {
     /// The writable window onto all bytes.
     fn view_mut(&self) -> ViewMut<'_>;

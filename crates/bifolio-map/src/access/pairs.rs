@@ -25,6 +25,17 @@ impl View<'_> {
     ///
     /// As [`read_at`](Self::read_at), for the view whose page cannot be had, where no difference
     /// lies before it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bifolio_map::{Access, FileMap};
+    ///
+    /// let (one, other) = (FileMap::open("Cargo.toml")?, FileMap::open("Cargo.toml")?);
+    /// assert_eq!(one.view().compare(&other.view())?, None);
+    /// assert_eq!(one.slice(1..9)?.compare(&other.slice(2..9)?)?, Some(0));
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
     pub fn compare(&self, other: &View<'_>) -> Result<Option<usize>> {
         let len = self.len().min(other.len());
         if self.via != Via::Guarded || other.via != Via::Guarded {
@@ -73,6 +84,17 @@ impl View<'_> {
     ///
     /// As [`read_at`](Self::read_at) or [`write_at`](ViewMut::write_at), for the view whose page
     /// cannot be had; the bytes before it were copied.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bifolio_map::{Access, AccessMut, FileMap, SharedMap};
+    ///
+    /// let (file, memory) = (FileMap::open("Cargo.toml")?, SharedMap::anon(9)?);
+    /// assert_eq!(file.view().copy_to_view(&memory.view_mut())?, 9);
+    /// assert_eq!(memory.load::<[u8; 9]>(0)?, *b"[package]");
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
     pub fn copy_to_view(&self, target: &ViewMut<'_>) -> Result<usize> {
         let len = self.len().min(target.len());
         if self.via != Via::Guarded || target.via != Via::Guarded {

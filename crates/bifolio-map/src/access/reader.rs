@@ -77,6 +77,17 @@ impl<'a> View<'a> {
     ///
     /// As [`slice`](Self::slice) and [`read_at`](Self::read_at), converted to an [`io::Error`], and
     /// what `sink` reports. The bytes before one that cannot be had were written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bifolio_map::{Access, FileMap};
+    ///
+    /// let (map, mut sink) = (FileMap::open("Cargo.toml")?, Vec::new());
+    /// map.view().copy_to(1..8, &mut sink)?;
+    /// assert_eq!(sink, b"package");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn copy_to(
         &self,
         range: Range<usize>,

@@ -19,6 +19,20 @@ pub struct Writer<'a> {
 
 impl<'a> ViewMut<'a> {
     /// The window as a sink of bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bifolio_map::{Access, AccessMut, SharedMap};
+    /// use std::io::Write;
+    ///
+    /// let map = SharedMap::anon(16)?;
+    /// let mut writer = map.view_mut().writer();
+    /// write!(writer, "{} + {}", 1, 2)?;
+    /// assert_eq!(map.read_to_vec(0..5)?, b"1 + 2");
+    /// assert_eq!(writer.write(&[b'.'; 100])?, 11);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn writer(&self) -> Writer<'a> {
         Writer { window: *self, position: 0 }
     }
