@@ -14,6 +14,7 @@ mod body;
 #[cfg(feature = "std")]
 mod copied;
 mod cut;
+mod cut_shared;
 mod error;
 #[cfg(feature = "std")]
 mod file;
