@@ -102,14 +102,18 @@ fn flush_leaves_nothing_dirty_in_its_range() {
     }
     map.sync_all().unwrap();
     assert_eq!(unwritten(0, 1 << 20), 0);
-    map.fill(0..1 << 20, 1).unwrap();
-    assert!(unwritten(0, 1 << 19) > 0);
+    // The kernel may write back at any moment, though hardly between two lines ten times over.
+    let is_dirty = (0..10).any(|byte| {
+        map.fill(0..1 << 20, byte).unwrap();
+        unwritten(0, 1 << 19) > 0
+    });
+    assert!(is_dirty);
     map.flush(0..1 << 19).unwrap();
     assert_eq!(unwritten(0, 1 << 19), 0);
-    // It begins at once, and ends whenever the disk is done.
+    // What was not asked for is as it was, and its writing begins at once.
     map.flush_async(1 << 19..1 << 20).unwrap();
     let stat = cachestat(fd, 1 << 19, std::num::NonZeroU64::new(1 << 19)).unwrap();
-    assert_eq!(stat.dirty, 0);
+    assert!(stat.dirty < 1 << 7, "{stat:?}");
 }
 
 #[test]
