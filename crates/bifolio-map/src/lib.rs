@@ -15,6 +15,7 @@ mod body;
 mod copied;
 mod cut;
 mod droppable;
+mod cut_shared;
 mod error;
 mod exec;
 #[cfg(feature = "std")]

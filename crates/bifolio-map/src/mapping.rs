@@ -46,8 +46,8 @@ pub enum Protection {
 /// 0. `[as_ptr(), as_ptr() + view().len())` is address space that the value owns: nobody unmaps it,
 ///    moves it, or maps something else there. Its pages may fault and may change.
 /// 1. Unless `sharing()` is [`Sharing::Exclusive`], no reference to those bytes exists or will be
-///    made by the implementer, and they may be written through the pointer where `protection()`
-///    permits it.
+///    made by the implementer, but to atomics, which others may change; and they may be written
+///    through the pointer where `protection()` permits it.
 /// 2. The view covers exactly those bytes.
 pub unsafe trait Mapping: Access {
     /// The address of the first byte.

@@ -28,7 +28,6 @@ use bifolio_sys::Errno;
 use bifolio_sys::fs;
 use bifolio_sys::fs::fd::OwnedFd;
 use bifolio_sys::mm::{Advice as RawAdvice, MapFlags, ProtFlags};
-use bifolio_sys::page::page_size;
 use core::fmt;
 use core::ops::Range;
 use std::path::Path;
@@ -70,7 +69,7 @@ impl Options {
     /// [`NotMappable`](ErrorKind::NotMappable) for what is not a run of bytes.
     pub fn open_private(&self, path: impl AsRef<Path>) -> Result<PrivateMap> {
         let (file, object) = open_path(std::fs::OpenOptions::new().read(true), path.as_ref())?;
-        self.map_private(file, object)
+        self.map_private_file(file, object)
     }
 
     /// Maps an open file to be read and, privately, written; it need be open for reading only.
@@ -79,10 +78,10 @@ impl Options {
     ///
     /// As [`open_private`](Options::open_private).
     pub fn private_file(&self, file: impl Into<OwnedFd>) -> Result<PrivateMap> {
-        self.map_private(file.into(), Object::OpenFile)
+        self.map_private_file(file.into(), Object::OpenFile)
     }
 
-    fn map_private(&self, file: OwnedFd, object: Object) -> Result<PrivateMap> {
+    fn map_private_file(&self, file: OwnedFd, object: Object) -> Result<PrivateMap> {
         let request = Request {
             len: self.len_in_file(&file, &object)?,
             protection: ProtFlags::READ | ProtFlags::WRITE,
@@ -129,8 +128,8 @@ impl PrivateMap {
     /// madvise(2), `MADV_DONTNEED`.
     pub fn discard(&self, range: Range<usize>) -> Result<()> {
         self.body.pages(Operation::Advise, &range)?;
-        let page = page_size();
-        let delta = self.as_ptr().addr() % page.bytes();
+        let page = self.body.page();
+        let delta = self.body.delta();
         // Before the first byte and after the last there is nothing to keep.
         let first = match range.start {
             0 => 0,

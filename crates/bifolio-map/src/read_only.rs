@@ -8,8 +8,8 @@
 //!
 //! # Safety
 //!
-//! Unsafe code changes the protection of owned pages, and vouches for the mapping.
-#![allow(unsafe_code, reason = "mprotect takes a pointer; implements an unsafe trait")]
+//! Unsafe code lends views of the first `len` bytes, and vouches for the mapping.
+#![allow(unsafe_code, reason = "lends views of shared pages, and implements an unsafe trait")]
 
 use crate::access::{Access, Via, View};
 use crate::body::Body;
@@ -24,7 +24,7 @@ use crate::shared::{Lasting, SharedMap};
 use crate::span::Request;
 use bifolio_sys::Errno;
 use bifolio_sys::fs::fd::{AsFd, BorrowedFd, OwnedFd};
-use bifolio_sys::mm::{self, MapFlags, MprotectFlags, ProtFlags};
+use bifolio_sys::mm::{MapFlags, ProtFlags};
 use core::fmt;
 
 /// A [`SharedMap`] that cannot be written.
@@ -102,18 +102,15 @@ impl ReadOnlySharedMap {
     /// What mprotect(2) reports, with the mapping: [`NotPermitted`](crate::ErrorKind::NotPermitted)
     /// where the file is open for reading only, or sealed.
     pub fn into_writable(self) -> Result<SharedMap, (ReadOnlySharedMap, Error)> {
-        let answer = if self.is_private {
-            Err(Errno::ACCESS)
-        } else {
-            protect(&self.body, MprotectFlags::READ | MprotectFlags::WRITE)
-        };
-        match answer {
-            Ok(()) => Ok(SharedMap::from_body(self.body, self.len, self.lasting)),
-            Err(errno) => {
-                // It may have been changed in part where advice had split it.
-                let _ = protect(&self.body, MprotectFlags::READ);
-                let error = self.body.refused(Operation::Protect, &(0..self.len), errno);
-                Err((self, error))
+        let ReadOnlySharedMap { body, len, lasting, is_private } = self;
+        if is_private {
+            let error = body.refused(Operation::Protect, &(0..len), Errno::ACCESS);
+            return Err((ReadOnlySharedMap { body, len, lasting, is_private }, error));
+        }
+        match body.protect(Protection::Read, Protection::ReadWrite) {
+            Ok(body) => Ok(SharedMap::from_body(body, len, lasting)),
+            Err((body, error)) => {
+                Err((ReadOnlySharedMap { body, len, lasting, is_private }, error))
             }
         }
     }
@@ -138,29 +135,12 @@ impl SharedMap {
     /// What mprotect(2) reports, with the mapping.
     pub fn into_read_only(self) -> Result<ReadOnlySharedMap, (SharedMap, Error)> {
         let len = self.len();
-        match protect(&self.body, MprotectFlags::READ) {
-            Ok(()) => {
-                let SharedMap { body, lasting, .. } = self;
-                Ok(ReadOnlySharedMap { body, len, lasting, is_private: false })
-            }
-            Err(errno) => {
-                let error = self.body.refused(Operation::Protect, &(0..len), errno);
-                // It may have been changed in part where advice had split it.
-                if protect(&self.body, MprotectFlags::READ | MprotectFlags::WRITE).is_err() {
-                    return Err((self.without_plain_atomics(), error));
-                }
-                Err((self, error))
-            }
+        let SharedMap { body, lasting, .. } = self;
+        match body.protect(Protection::ReadWrite, Protection::Read) {
+            Ok(body) => Ok(ReadOnlySharedMap { body, len, lasting, is_private: false }),
+            Err((body, error)) => Err((SharedMap::from_body(body, len, lasting), error)),
         }
     }
-}
-
-/// mprotect(2) on all pages of a body.
-fn protect(body: &Body, protection: MprotectFlags) -> Result<(), Errno> {
-    let Some(span) = body.span() else { return Ok(()) };
-    // SAFETY: the pages are the body's own, and the callers own the body: no reference to its bytes
-    // is alive.
-    unsafe { mm::mprotect(span.base().as_ptr().cast(), span.len(), protection) }
 }
 
 impl Access for ReadOnlySharedMap {

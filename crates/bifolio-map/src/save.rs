@@ -19,7 +19,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::vec;
-use std::vec::Vec;
 
 /// How much is copied at a time where the kernel does not do it.
 const BLOCK: usize = 1 << 18;
@@ -94,7 +93,8 @@ impl PrivateMap {
             copy_data(source, out, source_len).map_err(refused)?;
         }
         // Where the page tables cannot be asked, all is taken from the mapping.
-        let copied = self.copied_ranges().unwrap_or_else(|_| Vec::from([0..self.len()]));
+        let copied =
+            self.copied_ranges().unwrap_or_else(|_| core::iter::once(0..self.len()).collect());
         let mut block = vec![0; BLOCK];
         for range in copied {
             for at in range.clone().step_by(BLOCK) {

@@ -231,11 +231,6 @@ impl SharedMap {
         SharedMap { body, len: AtomicUsize::new(len), lasting }
     }
 
-    /// Gives up the promise on which plain atomics rest.
-    pub(crate) fn without_plain_atomics(self) -> SharedMap {
-        SharedMap { lasting: Lasting::Never, ..self }
-    }
-
     /// Maps `len` bytes of zeroed memory that children share.
     ///
     /// # Errors

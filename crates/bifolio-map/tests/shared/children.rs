@@ -1,5 +1,6 @@
 //! What this binary does as a child of its own tests: the scenario that `BIFOLIO_CHILD` names.
 
+use crate::attack;
 use bifolio_map::{Access, AccessMut, ErrorKind, Operation, Options, PrivateMap, SharedMap};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,9 @@ fn start() {
         "open a file that may not be written" => not_permitted(&path),
         "grow" => grow(&path),
         "grow beyond the limit" => grow_beyond_limit(&path),
+        "attack" => attack::attack(&path),
+        "answer every odd number" => attack::answer(&path),
+        "write whole words" => attack::write_words(&path),
         "commit beyond the limit" => commit_beyond_limit(&path),
         "commit once" => commit_once(&path),
         "commit for ever" => commit_for_ever(&path),
@@ -56,9 +60,9 @@ fn commit_beyond_limit(path: &Path) {
 }
 
 /// Replaces the file by one that holds one byte more everywhere, again and again, until it is
-/// killed.
+/// killed (or nobody is left to do so).
 fn commit_for_ever(path: &Path) {
-    loop {
+    for _ in 0..20_000 {
         let map = PrivateMap::open(path).unwrap();
         let next = map.load::<u8>(0).unwrap().wrapping_add(1);
         map.fill(0..map.len(), next).unwrap();

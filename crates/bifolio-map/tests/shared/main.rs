@@ -2,6 +2,7 @@
 //!
 //! One binary: it is also what its tests run as child processes (`children.rs`).
 
+mod attack;
 mod children;
 mod grow;
 mod mapping;

@@ -84,6 +84,39 @@ fn flush_knows_the_bounds() {
 }
 
 #[test]
+fn flush_leaves_nothing_dirty_in_its_range() {
+    use bifolio_sys::fs::{FileSystem, cachestat, file_system};
+    // The target directory lies on a disk more often than the temporary one.
+    let path = format!("{}/flush-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    fs::write(&path, vec![0; 1 << 20]).unwrap();
+    let map = SharedMap::open(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let fd = map.fd().unwrap();
+    let unwritten = |offset: u64, len: u64| {
+        let stat = cachestat(fd, offset, std::num::NonZeroU64::new(len)).unwrap();
+        stat.dirty + stat.writeback
+    };
+    if cachestat(fd, 0, None).is_err() || file_system(fd) == Ok(FileSystem::Tmpfs) {
+        println!("skipped: no cachestat here, or no disk");
+        return;
+    }
+    map.sync_all().unwrap();
+    assert_eq!(unwritten(0, 1 << 20), 0);
+    // The kernel may write back at any moment, though hardly between two lines ten times over.
+    let is_dirty = (0..10).any(|byte| {
+        map.fill(0..1 << 20, byte).unwrap();
+        unwritten(0, 1 << 19) > 0
+    });
+    assert!(is_dirty);
+    map.flush(0..1 << 19).unwrap();
+    assert_eq!(unwritten(0, 1 << 19), 0);
+    // What was not asked for is as it was, and its writing begins at once.
+    map.flush_async(1 << 19..1 << 20).unwrap();
+    let stat = cachestat(fd, 1 << 19, std::num::NonZeroU64::new(1 << 19)).unwrap();
+    assert!(stat.dirty < 1 << 7, "{stat:?}");
+}
+
+#[test]
 fn what_cannot_be_mapped_says_why() {
     let kind = |result: Result<SharedMap, Error>| result.unwrap_err().kind();
     let (pipe, _writer) = std::io::pipe().unwrap();
@@ -217,4 +250,42 @@ fn every_kind_may_be_sent_and_shared() {
     check::<SharedMap>();
     check::<ReadOnlySharedMap>();
     check::<bifolio_map::MemoryFile>();
+}
+
+#[test]
+fn a_mapping_is_cut_at_a_page_and_joined_again() {
+    let directory = Directory::new("cut");
+    let page = bifolio_sys::page::page_size().bytes();
+    let path = directory.file(&vec![1; 4 * page]);
+    let map = Options::new().offset(100).reserve(1 << 20).open_shared(&path).unwrap();
+    let whole = map.len();
+    let (map, error) = map.split_at(page).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misaligned { align_bytes: page });
+    let (map, error) = map.split_at(whole).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfBounds { len_bytes: whole as u64 });
+    let (front, back) = map.split_at(2 * page - 100).unwrap();
+    assert_eq!((front.len(), front.capacity()), (2 * page - 100, 2 * page - 100));
+    assert_eq!((back.len(), back.capacity()), (2 * page, (1 << 20) - (2 * page - 100)));
+    back.write_all_at(b"back", 0).unwrap();
+    assert_eq!(fs::read(&path).unwrap()[2 * page..2 * page + 4], *b"back");
+    back.grow(3 * page).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().len(), 5 * page as u64);
+    let beyond = (5 * page) as u64;
+    let error = back.load::<u64>(3 * page).unwrap_err();
+    assert_eq!(error.range(), Some(beyond..beyond + 8));
+    // Only in order, and only of the same file.
+    let (back, front, error) = back.join(front).unwrap_err();
+    assert_eq!((error.operation(), error.kind()), (Operation::Join, ErrorKind::Invalid));
+    let map = front.join(back).unwrap();
+    assert_eq!((map.len(), map.capacity()), (5 * page - 100, 1 << 20));
+    assert_eq!(map.load::<[u8; 4]>(2 * page - 100).unwrap(), *b"back");
+    map.grow(1 << 20).unwrap();
+
+    let (front, back) = SharedMap::anon(2 * page).unwrap().split_at(page).unwrap();
+    drop(front);
+    back.fill(0..page, 3).unwrap();
+    let (other, back, _) = SharedMap::open(&path).unwrap().join(back).unwrap_err();
+    drop(other);
+    back.atomic_ref::<std::sync::atomic::AtomicU8>(0).unwrap();
+    back.unmap().unwrap();
 }

@@ -1,6 +1,6 @@
 //! Copy-on-write, what of it was copied, and the way back into a file in one step.
 
-use crate::support::{Directory, FileSystem, Random, child, rounds};
+use crate::support::{Attacker, Directory, FileSystem, Random, child, rounds};
 use bifolio_map::{Access, AccessMut, ErrorKind, Mapping, Operation, Options, PrivateMap};
 use bifolio_map::{Protection, Sharing};
 use bifolio_sys::page::page_size;
@@ -238,17 +238,14 @@ fn a_kill_leaves_the_old_file_or_the_new_one() {
     let path = directory.file(&[0; COMMIT_LEN]);
     let (mut seen, mut stray) = (std::collections::BTreeSet::new(), 0);
     for _ in 0..rounds(60) {
-        let mut child = child("commit for ever", &path).spawn().unwrap();
-        // The first commit tells that it is at work; then any moment will do.
         let before = fs::metadata(&path).unwrap().ino();
-        while fs::metadata(&path).unwrap().ino() == before {
-            std::thread::yield_now();
-        }
+        let mut committer = Attacker::start("commit for ever", &path);
+        // The first commit tells that it is at work; then any moment will do.
+        committer.wait_until(|| fs::metadata(&path).unwrap().ino() != before);
         for _ in 0..random.below(200_000) {
             std::hint::spin_loop();
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
+        drop(committer);
         let bytes = fs::read(&path).unwrap();
         assert_eq!(bytes.len(), COMMIT_LEN);
         assert!(bytes.iter().all(|&byte| byte == bytes[0]), "a mixture");

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// A directory of a test's own, removed when dropped.
 pub(crate) struct Directory(PathBuf);
@@ -115,6 +115,31 @@ pub(crate) fn child(scenario: &str, path: &Path) -> Command {
         .env("BIFOLIO_CHILD", scenario)
         .env("BIFOLIO_CHILD_PATH", path);
     command
+}
+
+/// A child that works until it is killed: when this is dropped.
+pub(crate) struct Attacker(Child);
+
+impl Attacker {
+    pub(crate) fn start(scenario: &str, path: &Path) -> Self {
+        Attacker(child(scenario, path).spawn().unwrap())
+    }
+
+    /// Waits for something that the child brings about.
+    pub(crate) fn wait_until(&mut self, is_so: impl Fn() -> bool) {
+        while !is_so() {
+            let end = self.0.try_wait().unwrap();
+            assert!(end.is_none(), "the child ended: {end:?}");
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Attacker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// How often to do what is done often: `BIFOLIO_SOAK` multiplies it.
