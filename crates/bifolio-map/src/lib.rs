@@ -32,12 +32,14 @@ mod options;
 mod origin;
 mod pages;
 mod plain_atomic;
+mod populate;
 #[cfg(feature = "std")]
 mod private;
 mod protect;
 mod read_only;
 #[cfg(feature = "std")]
 mod replace;
+mod residency;
 #[cfg(feature = "std")]
 mod save;
 mod shared;
@@ -67,6 +69,7 @@ pub use plain_atomic::PlainAtomic;
 #[cfg(feature = "std")]
 pub use private::PrivateMap;
 pub use read_only::ReadOnlySharedMap;
+pub use residency::{CacheState, Residency, Resident, Untold};
 pub use shared::SharedMap;
 
 pub use bifolio_sys::fs::FileSystem;
