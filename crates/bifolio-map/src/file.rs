@@ -239,7 +239,7 @@ impl Options {
     }
 
     /// Reads everything there is into memory.
-    fn load(&self, mut origin: Origin) -> Result<FileMap, (Origin, Error)> {
+    fn load(&self, origin: Origin) -> Result<FileMap, (Origin, Error)> {
         let bytes = match read_to_end(&origin) {
             Ok(bytes) => bytes,
             Err(error) => return Err((origin, error)),
@@ -252,18 +252,15 @@ impl Options {
             flags: MapFlags::PRIVATE,
             placement: Placement::Anywhere,
         };
-        let memory = Origin::without_file(origin.object.clone());
+        let memory =
+            Origin { file_offset: self.offset, ..Origin::without_file(origin.object.clone()) };
         let filled = Body::map(request, memory).and_then(|body| {
             // SAFETY: the pages were mapped just now to be written, and nobody else knows them.
             unsafe { body.view_mut() }.write_all_at(&bytes[start..start + len], 0)?;
             Ok(body)
         });
         match filled {
-            Ok(mut body) => {
-                origin.is_file_s = false;
-                body.origin = origin;
-                Ok(FileMap { body, reach: Reach::Loaded })
-            }
+            Ok(body) => Ok(FileMap { body, reach: Reach::Loaded }),
             Err(error) => Err((origin, error)),
         }
     }
@@ -377,15 +374,15 @@ impl FileMap {
         self.reach
     }
 
-    /// The length of the file now, in bytes: 0 where it has none. The map keeps the length with
-    /// which it was made.
+    /// The length of the file now, in bytes: 0 where it has none, and that of the copy where it was
+    /// loaded. The map keeps the length with which it was made.
     ///
     /// # Errors
     ///
     /// What fstat(2) reports.
     pub fn current_len(&self) -> Result<u64> {
         let origin = &self.body.origin;
-        let file = origin.fd().expect("the file is kept open");
+        let Some(file) = origin.fd() else { return Ok(self.body.len() as u64) };
         match origin::file_len(file) {
             Ok(len) => Ok(len.unwrap_or(0)),
             Err(errno) => Err(Error::from_errno(Operation::Stat, &origin.object, errno)),

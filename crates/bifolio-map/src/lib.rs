@@ -36,6 +36,7 @@ mod options;
 mod origin;
 mod pages;
 mod plain_atomic;
+mod populate;
 #[cfg(feature = "std")]
 mod private;
 mod protect;
@@ -43,6 +44,7 @@ mod read_only;
 #[cfg(feature = "std")]
 mod replace;
 mod reservation;
+mod residency;
 #[cfg(feature = "std")]
 mod save;
 mod secret;
@@ -78,6 +80,7 @@ pub use private::PrivateMap;
 pub use read_only::ReadOnlySharedMap;
 pub use reservation::Reservation;
 pub use secret::SecretMap;
+pub use residency::{CacheState, Residency, Resident, Untold};
 pub use shared::SharedMap;
 
 pub use bifolio_sys::fs::FileSystem;

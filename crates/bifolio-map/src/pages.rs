@@ -8,10 +8,12 @@
 //! madvise(2) and its relatives take pointers; the pages they get are the mapping's own.
 #![allow(unsafe_code, reason = "madvise, mlock and munlock take pointers")]
 
-use crate::access::Access;
+use crate::access::{Access, AccessMut};
 use crate::body::Body;
 use crate::error::{ErrorKind, Operation, Result};
 use crate::numa;
+use crate::populate;
+use crate::residency::{self, Residency};
 use bifolio_sys::fs::{self, Advice as FileAdvice};
 use bifolio_sys::mm::{self, Advice as RawAdvice, Misplaced, Policy};
 use core::num::NonZeroU64;
@@ -206,6 +208,70 @@ pub trait Pages: Access + sealed::HasBody {
     /// mbind(2).
     fn bind(&self, range: Range<usize>, policy: Policy, misplaced: Misplaced) -> Result<()> {
         numa::bind(self.body(), &range, &policy, misplaced)
+    }
+
+    /// Brings the pages of `range` in, so that reading them neither waits nor faults: each is in
+    /// memory and mapped when this returns, though nothing keeps it there (see
+    /// [`lock`](Self::lock)). Read-ahead starts where pages must come from a disk.
+    ///
+    /// A file that is not mapped is read once, so that the kernel keeps it in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds); for the first page that cannot be had, an
+    /// error with the range of that page and the kind that reading it has:
+    /// [`Truncated`](crate::ErrorKind::Truncated), [`Media`](crate::ErrorKind::Media) and so on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bifolio_map::{Access, FileMap, Pages};
+    ///
+    /// let map = FileMap::open("Cargo.toml")?;
+    /// map.populate(0..map.len())?;
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    ///
+    /// # References
+    ///
+    /// madvise(2), `MADV_POPULATE_READ`: Linux 5.14; without it each page is touched.
+    fn populate(&self, range: Range<usize>) -> Result<()> {
+        populate::populate(self.body(), &range)
+    }
+
+    /// Brings the pages of `range` in so that writing them does not fault: pages of a file are
+    /// dirty then, and private ones copied. No byte changes.
+    ///
+    /// # Errors
+    ///
+    /// As [`populate`](Self::populate), with [`NoSpace`](crate::ErrorKind::NoSpace) where a file
+    /// has no room for a page; [`Unsupported`](crate::ErrorKind::Unsupported) before Linux 5.14.
+    ///
+    /// # References
+    ///
+    /// madvise(2), `MADV_POPULATE_WRITE`: Linux 5.14.
+    fn populate_write(&self, range: Range<usize>) -> Result<()>
+    where
+        Self: AccessMut,
+    {
+        populate::populate_write(self.body(), &range)
+    }
+
+    /// Counts the pages of `range` that are in memory.
+    ///
+    /// For a file, or memory that is shared, these are the pages of its cache, whoever brought them
+    /// in; for private anonymous memory those that it has. What the kernel will not tell is
+    /// [`Unknown`](Residency::Unknown), never guessed. The answer may be outdated when it arrives.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds), and what cachestat(2) and mincore(2) report.
+    ///
+    /// # References
+    ///
+    /// cachestat(2): Linux 6.5; mincore(2).
+    fn residency(&self, range: Range<usize>) -> Result<Residency> {
+        residency::residency(self.body(), &range)
     }
 }
 

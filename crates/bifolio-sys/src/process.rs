@@ -22,8 +22,8 @@ use crate::mm::IoVec;
 use crate::uapi::check;
 
 pub use rustix::process::{
-    ForeignRawFd, Pid, PidfdFlags, PidfdGetfdFlags, Signal, getpid, pidfd_getfd, pidfd_open,
-    pidfd_send_signal,
+    ForeignRawFd, Pid, PidfdFlags, PidfdGetfdFlags, Signal, geteuid, getpid, pidfd_getfd,
+    pidfd_open, pidfd_send_signal,
 };
 
 const _: () = {
