@@ -19,8 +19,9 @@ const COLUMNS_DEFAULT: usize = 80;
 
 /// When to use colours.
 ///
-/// The flag decides; left to `auto`, NO_COLOR (not empty) forbids them, then CLICOLOR_FORCE (not 0)
-/// demands them, then TERM=dumb forbids them, then each stream is asked whether it is a terminal.
+/// The flag decides; left to `auto`, NO_COLOR (not empty) forbids them, then CLICOLOR_FORCE (not
+/// empty) demands them, then TERM=dumb forbids them, then each stream is asked whether it is a
+/// terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ColorWhen {
     #[default]
