@@ -49,6 +49,7 @@ fn every_command_takes_less_than_16_mib_for_a_file_of_10_gib() {
         &["cmp", &a, &b],
         &["cmp", "--all", &a, &b],
         &["patch", &a, "0x140000000", "text:xx"],
+        &["patch", &a, "0x140000000", "text:xx", "--private", "-o", &out],
     ] {
         let output = run_within(PRIVATE_KIB_MAX, args);
         assert_eq!(code(&output), 0, "{args:?}: {}", complaint(&output));

@@ -67,3 +67,39 @@ fn json_has_what_was_and_what_is() {
     });
     assert_eq!(found, expected);
 }
+
+#[test]
+fn a_private_patch_copies_its_page_and_leaves_the_file() {
+    let dir = Dir::new();
+    let bytes = vec![b'a'; 1 << 20];
+    let (path, out) = (dir.write("a", &bytes), dir.file("out"));
+    let args = ["patch", &path, "500000", "text:bcd", "--private", "-o", &out];
+    let output = run(args);
+    assert_eq!(code(&output), 0, "{}", complaint(&output));
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    let mut expected = bytes.clone();
+    expected[500_000..500_003].copy_from_slice(b"bcd");
+    assert_eq!(std::fs::read(&out).unwrap(), expected);
+    let shown = text(&output);
+    let lines: Vec<&str> = shown.lines().collect();
+    let first = format!("{path} [500000..500003): 61 61 61 -> 62 63 64 (not written)");
+    assert_eq!((lines[0], lines.len()), (&first[..], 3), "{shown}");
+    assert!(lines[1].starts_with("copied on write: ["), "{shown}");
+    assert_eq!(lines[2], format!("saved as {out}"));
+
+    let output = common::bifolio().args(args).arg("--json").output().unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&found["written"], &found["private"]["saved"]),
+        (&false.into(), &out.as_str().into())
+    );
+    let copied = found["private"]["copied"].as_array().unwrap();
+    let (start, len) = (copied[0]["offset"].as_u64().unwrap(), copied[0]["len_bytes"].as_u64());
+    assert_eq!(copied.len(), 1);
+    assert!(start <= 500_000 && 500_003 <= start + len.unwrap() && len < Some(1 << 20), "{found}");
+    for half in [&["--private"][..], &["-o", "x"], &["--private", "-o", "x", "--dry-run"]] {
+        let args = [&args[..4], half].concat();
+        let output = common::bifolio().args(&args).output().unwrap();
+        assert_eq!(code(&output), 2, "{args:?}");
+    }
+}
