@@ -4,9 +4,9 @@ mod common;
 
 use common::{Dir, bifolio, code, complaint, run, text};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 
 const ESCAPE: char = '\u{1b}';
@@ -161,7 +161,10 @@ fn what_may_not_be_read_is_an_error_that_says_so() {
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0)).unwrap();
     // Root may read everything, so that the program must be somebody else, who may start it.
     let program = dir.file("bifolio");
-    std::fs::copy(env!("CARGO_BIN_EXE_bifolio"), &program).unwrap();
+    // By another process: a child of another test that inherits a file open for writing would keep
+    // it from being started.
+    let copy = Command::new("cp").args([env!("CARGO_BIN_EXE_bifolio"), &program]).status();
+    assert!(copy.unwrap().success());
     for directory in [dir.path(), program.as_ref()] {
         std::fs::set_permissions(directory, PermissionsExt::from_mode(0o755)).unwrap();
     }
@@ -206,6 +209,27 @@ fn missing_files_and_directories_are_errors_of_every_command() {
             assert!(complaint(&output).starts_with(&start), "{args:?}: {}", complaint(&output));
         }
     }
+}
+
+#[test]
+fn what_has_come_through_a_pipe_is_shown_and_an_interrupt_ends_it() {
+    let mut child = bifolio()
+        .arg("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The pipe stays open: who waits for more shows what there is.
+    child.stdin.as_mut().unwrap().write_all(b"here").unwrap();
+    let mut shown = [0; 4];
+    child.stdout.as_mut().unwrap().read_exact(&mut shown).unwrap();
+    assert_eq!(&shown, b"here");
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    // A shell shows the death by a signal as 128 and its number: 130.
+    let status = child.wait().unwrap();
+    assert_eq!(status.signal(), Some(2), "{status}");
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn a_private_patch_copies_its_page_and_leaves_the_file() {
     assert_eq!(std::fs::read(&out).unwrap(), expected);
     let shown = text(&output);
     let lines: Vec<&str> = shown.lines().collect();
-    let first = format!("{path} [500000..500003): 61 61 61 -> 62 63 64 (not written)");
+    let first = format!("{path} [500000..500003): 61 61 61 -> 62 63 64 (in a private copy)");
     assert_eq!((lines[0], lines.len()), (&first[..], 3), "{shown}");
     assert!(lines[1].starts_with("copied on write: ["), "{shown}");
     assert_eq!(lines[2], format!("saved as {out}"));

@@ -29,6 +29,7 @@ const NEW: Style = AnsiColor::Green.on_default();
 /// (copy-on-write) and the file stays as it is; the result is saved as another file.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
+    /// The file to write into
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
@@ -170,7 +171,11 @@ impl Answer<'_> {
         let end = self.offset + self.len_bytes;
         let old = console.paint(OLD, shown(self.old)).to_string();
         let new = console.paint(NEW, shown(self.new)).to_string();
-        let note = if self.written { "" } else { " (not written)" };
+        let note = match (self.written, &self.private) {
+            (true, _) => "",
+            (false, None) => " (not written)",
+            (false, Some(_)) => " (in a private copy)",
+        };
         writeln!(console, "{path} [{}..{end}): {old} -> {new}{note}", self.offset)?;
         let Some(Private { saved, copied }) = &self.private else { return Ok(()) };
         for Copied { offset, len_bytes } in copied.iter().flatten() {
