@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
 
 /// Smaller writes are gathered up to this size, larger ones pass through.
@@ -19,8 +19,9 @@ const COLUMNS_DEFAULT: usize = 80;
 
 /// When to use colours.
 ///
-/// The flag decides; left to `auto`, NO_COLOR (not empty) forbids them, then CLICOLOR_FORCE (not 0)
-/// demands them, then TERM=dumb forbids them, then each stream is asked whether it is a terminal.
+/// The flag decides; left to `auto`, NO_COLOR (not empty) forbids them, then CLICOLOR_FORCE (not
+/// empty) demands them, then TERM=dumb forbids them, then each stream is asked whether it is a
+/// terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ColorWhen {
     #[default]
@@ -63,7 +64,6 @@ impl ColorWhen {
 pub(crate) struct Console {
     command: &'static str,
     stdout: BufWriter<File>,
-    is_terminal: bool,
     has_color: bool,
     worst: Exit,
 }
@@ -76,7 +76,6 @@ impl Console {
         let file = File::from(stdout.as_fd().try_clone_to_owned()?);
         Ok(Console {
             command,
-            is_terminal: stdout.is_terminal(),
             has_color: AutoStream::choice(&stdout) != ColorChoice::Never,
             stdout: BufWriter::with_capacity(BUFFER_BYTES, file),
             worst: Exit::Success,
@@ -86,11 +85,6 @@ impl Console {
     /// Whether standard output takes colours.
     pub(crate) fn has_color(&self) -> bool {
         self.has_color
-    }
-
-    /// Whether standard output is a terminal.
-    pub(crate) fn is_terminal(&self) -> bool {
-        self.is_terminal
     }
 
     /// The columns of a line: what COLUMNS says, else the terminal, else 80.

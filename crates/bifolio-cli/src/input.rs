@@ -84,6 +84,11 @@ impl Input {
         start..end
     }
 
+    /// Whether its bytes may come slowly, so that each is to be shown when it has come.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self, Input::Stream { .. })
+    }
+
     /// The offset behind the part, where that is known.
     pub(crate) fn end(&self, part: Part) -> Option<u64> {
         matches!(self, Input::Map(_)).then(|| self.range(part).end)

@@ -35,7 +35,9 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
 }
 
 fn copy(path: &Path, part: Part, console: &mut Console) -> Result<(), Failure> {
-    Input::open(path)?.read(part, |chunk| {
+    let input = Input::open(path)?;
+    let is_live = input.is_live();
+    input.read(part, |chunk| {
         match chunk {
             Chunk::Data(bytes) => console.write_all(bytes)?,
             Chunk::Hole(mut len) => {
@@ -45,6 +47,9 @@ fn copy(path: &Path, part: Part, console: &mut Console) -> Result<(), Failure> {
                     len -= count;
                 }
             }
+        }
+        if is_live {
+            console.flush()?;
         }
         Ok(())
     })

@@ -25,9 +25,11 @@ const SHOWN_BYTES_MAX: usize = 8;
 /// Exits with 0 where they are equal and with 1 where they differ. Offsets count from 0.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
+    /// One file
     #[arg(value_name = "FILE_A")]
     a: PathBuf,
 
+    /// The other
     #[arg(value_name = "FILE_B")]
     b: PathBuf,
 

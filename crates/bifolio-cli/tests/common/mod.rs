@@ -1,6 +1,8 @@
 //! What the tests of the program share: how to run it, and files that go away with their test.
 #![allow(dead_code, reason = "each test uses a part")]
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,6 +35,19 @@ pub(crate) fn complaint(output: &Output) -> String {
 /// Its exit code.
 pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().expect("no signal ended it")
+}
+
+/// Runs the program on a file that is cut to `new_len` bytes when the first byte of the output has
+/// come.
+pub(crate) fn cut_while_read(args: &[&str], path: &str, new_len: u64) -> Output {
+    let mut child =
+        bifolio().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    File::options().write(true).open(path).unwrap().set_len(new_len).unwrap();
+    let mut output = child.wait_with_output().unwrap();
+    output.stdout.insert(0, first[0]);
+    output
 }
 
 /// A directory that goes away with the value.

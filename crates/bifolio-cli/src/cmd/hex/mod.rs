@@ -82,7 +82,7 @@ fn show(
     format: impl Format,
     console: &mut Console,
 ) -> Result<Exit, Failure> {
-    let is_live = matches!(input, Input::Stream { .. });
+    let is_live = input.is_live();
     let mut dump = Dump::new(format, args.squeeze(), args.part.offset);
     let answer = input.read(args.part, |chunk| {
         match chunk {

@@ -1,0 +1,239 @@
+//! What every command keeps to: colours, exit codes, closed pipes, full disks, no permission.
+
+mod common;
+
+use common::{Dir, bifolio, code, complaint, run, text};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Stdio};
+
+const ESCAPE: char = '\u{1b}';
+
+#[test]
+fn the_flag_decides_about_colours_then_no_color_then_clicolor_force() {
+    let dir = Dir::new();
+    let path = dir.write("a", b"bytes");
+    let missing = dir.file("missing");
+    for (flag, no_color, force, term, expected) in [
+        // Not on a terminal.
+        ("auto", None, None, "xterm", false),
+        ("auto", None, Some("1"), "xterm", true),
+        ("auto", None, Some(""), "xterm", false),
+        ("auto", None, Some("1"), "dumb", true),
+        ("auto", Some("1"), Some("1"), "xterm", false),
+        ("auto", Some(""), Some("1"), "xterm", true),
+        ("always", Some("1"), None, "dumb", true),
+        ("never", None, Some("1"), "xterm", false),
+    ] {
+        let with = |args: &[&str]| {
+            let mut command = bifolio();
+            command.args(args).args(["--color", flag]).env("TERM", term);
+            for (name, value) in [("NO_COLOR", no_color), ("CLICOLOR_FORCE", force)] {
+                if let Some(value) = value {
+                    command.env(name, value);
+                }
+            }
+            command.output().unwrap()
+        };
+        let case = format!("{flag} {no_color:?} {force:?} {term}");
+        assert_eq!(text(&with(&["hex", &path])).contains(ESCAPE), expected, "{case}");
+        assert_eq!(complaint(&with(&["cat", &missing])).contains(ESCAPE), expected, "{case}");
+        assert_eq!(text(&with(&["--help"])).contains(ESCAPE), expected, "{case}: help");
+        assert_eq!(complaint(&with(&["--bogus"])).contains(ESCAPE), expected, "{case}: usage");
+    }
+}
+
+#[test]
+fn each_stream_has_colours_where_it_is_a_terminal() {
+    let dir = Dir::new();
+    let path = dir.write("a", b"bytes");
+    let missing = dir.file("missing");
+    let program = env!("CARGO_BIN_EXE_bifolio");
+    // On a terminal of 200 columns: script(1) makes one, and prints what was written there.
+    let on_terminal = |line: &str, env: &[(&str, &str)]| {
+        let line = format!("stty rows 50 cols 200; {line}");
+        let mut command = Command::new("script");
+        command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).env("TERM", "xterm");
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
+            command.env_remove(name);
+        }
+        command.envs(env.iter().copied()).output().ok().map(|output| text(&output))
+    };
+    let hex = format!("{program} hex {path}");
+    let Some(shown) = on_terminal(&hex, &[]) else {
+        println!("skipped: script(1) is not here");
+        return;
+    };
+    assert!(shown.contains(ESCAPE), "{shown}");
+    let width = shown.lines().map(|line| line.trim_end().chars().count()).max();
+    assert!(width > Some(150), "four panels fit in 200 columns: {shown}");
+    for env in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let shown = on_terminal(&hex, &[env]).unwrap();
+        assert!(!shown.contains(ESCAPE) && shown.contains("62 79 74 65 73"), "{env:?} {shown}");
+    }
+    // Standard error is the terminal, standard output is not, and the other way round.
+    let shown = on_terminal(&format!("{program} cat {missing} | cat"), &[]).unwrap();
+    assert!(shown.contains(ESCAPE), "{shown}");
+    let shown = on_terminal(&format!("{program} hex {path} | cat"), &[]).unwrap();
+    assert!(!shown.contains(ESCAPE), "{shown}");
+    let shown = on_terminal(&format!("{program} cat {missing} 2>&1 >/dev/tty | cat"), &[]).unwrap();
+    assert!(!shown.contains(ESCAPE), "{shown}");
+}
+
+#[test]
+fn the_help_lists_the_exit_codes_and_the_way_to_help() {
+    for args in [&["--help"][..], &["cat", "--help"], &["hex", "-h"], &["cmp", "-h"]] {
+        let output = bifolio().args(args).output().unwrap();
+        assert_eq!(code(&output), 0);
+        for line in ["Exit codes:", "  1    the answer is no", "  130  interrupted"] {
+            assert!(text(&output).contains(line), "{args:?}: {}", text(&output));
+        }
+        for line in text(&output).lines() {
+            assert!(line.chars().count() <= 100, "{args:?}: {line}");
+        }
+    }
+    for args in [&[][..], &["bogus"], &["cat", "--bogus"], &["hex", "-r", "-a"]] {
+        let output = bifolio().args(args).output().unwrap();
+        assert_eq!((code(&output), text(&output)), (2, String::new()), "{args:?}");
+        assert!(complaint(&output).contains("Usage: bifolio"), "{}", complaint(&output));
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let dir = Dir::new();
+    let path = dir.write("a", &vec![b'x'; 4 << 20]);
+    for args in [
+        &["cat", &path][..],
+        &["cat", &path, &path],
+        &["hex", &path, "--no-squeeze"],
+        &["hex", &path, "--plain"],
+    ] {
+        let mut child =
+            bifolio().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // It has begun to write more than the pipe holds when the reader leaves.
+        child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((code(&output), complaint(&output)), (0, String::new()), "{args:?}");
+    }
+    // What fits in the buffer is written at the end only.
+    for args in [&["cmp", &path, "/proc/version"][..], &["hex", "/proc/version"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = bifolio().args(args).stdout(writer).output().unwrap();
+        assert_eq!((code(&output), complaint(&output)), (0, String::new()), "{args:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_said() {
+    let Ok(_) = File::options().write(true).open("/dev/full") else {
+        println!("skipped: /dev/full is not here");
+        return;
+    };
+    let dir = Dir::new();
+    let (a, b) = (dir.write("a", &vec![1; 1 << 20]), dir.write("b", b"other"));
+    for args in [
+        &["cat", &a][..],
+        &["cat", &b],
+        &["hex", &a],
+        &["hex", "--plain", &a],
+        &["cmp", &a, &b],
+        &["cmp", "--json", &a, &b],
+        &["patch", "--dry-run", &b, "0", "ff"],
+    ] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = bifolio().args(args).stdout(full).output().unwrap();
+        assert_eq!(code(&output), 2, "{args:?}");
+        let complaint = complaint(&output);
+        let start = format!("bifolio: {} (standard output): No space left", args[0]);
+        assert!(complaint.starts_with(&start), "{args:?}: {complaint}");
+        assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    }
+}
+
+#[test]
+fn what_may_not_be_read_is_an_error_that_says_so() {
+    let dir = Dir::new();
+    let path = dir.write("secret", b"secret");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0)).unwrap();
+    // Root may read everything, so that the program must be somebody else, who may start it.
+    let program = dir.file("bifolio");
+    // By another process: a child of another test that inherits a file open for writing would keep
+    // it from being started.
+    let copy = Command::new("cp").args([env!("CARGO_BIN_EXE_bifolio"), &program]).status();
+    assert!(copy.unwrap().success());
+    for directory in [dir.path(), program.as_ref()] {
+        std::fs::set_permissions(directory, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    for args in [
+        &["cat", &path][..],
+        &["hex", &path],
+        &["hex", "-r", &path],
+        &["cmp", &path, &path],
+        &["patch", &path, "0", "00"],
+    ] {
+        let mut command = Command::new(&program);
+        command.args(args).stdin(Stdio::null());
+        if is_root {
+            command.uid(65_534).gid(65_534);
+        }
+        let output = command.output().unwrap();
+        assert_eq!((code(&output), text(&output)), (2, String::new()), "{args:?}");
+        let complaint = complaint(&output);
+        let start = format!("bifolio: {} {path}: ", args[0]);
+        assert!(complaint.starts_with(&start), "{args:?}: {complaint}");
+        assert!(complaint.contains("Permission denied"), "{args:?}: {complaint}");
+    }
+}
+
+#[test]
+fn missing_files_and_directories_are_errors_of_every_command() {
+    let dir = Dir::new();
+    let (missing, directory) = (dir.file("missing"), dir.path().to_str().unwrap().to_owned());
+    for path in [&missing, &directory] {
+        for args in [
+            &["cat", path][..],
+            &["hex", path],
+            &["hex", "-r", path],
+            &["cmp", path, path],
+            &["patch", path, "0", "00"],
+            &["patch", path, "0", "00", "--dry-run"],
+        ] {
+            let output = bifolio().args(args).output().unwrap();
+            assert_eq!((code(&output), text(&output)), (2, String::new()), "{args:?}");
+            let start = format!("bifolio: {} {path}: ", args[0]);
+            assert!(complaint(&output).starts_with(&start), "{args:?}: {}", complaint(&output));
+        }
+    }
+}
+
+#[test]
+fn what_has_come_through_a_pipe_is_shown_and_an_interrupt_ends_it() {
+    let mut child = bifolio()
+        .arg("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The pipe stays open: who waits for more shows what there is.
+    child.stdin.as_mut().unwrap().write_all(b"here").unwrap();
+    let mut shown = [0; 4];
+    child.stdout.as_mut().unwrap().read_exact(&mut shown).unwrap();
+    assert_eq!(&shown, b"here");
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    // A shell shows the death by a signal as 128 and its number: 130.
+    let status = child.wait().unwrap();
+    assert_eq!(status.signal(), Some(2), "{status}");
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    let output = run(["--version"]);
+    assert_eq!(text(&output), format!("bifolio {}\n", env!("CARGO_PKG_VERSION")));
+}
