@@ -1,7 +1,7 @@
 //! Memory files, their seals, and the plain atomics that rest on them.
 
 use bifolio_map::{Access, AccessMut, ErrorKind, MemoryFile, Operation, Options, SharedMap};
-use bifolio_map::{ReadOnlySharedMap, Seals};
+use bifolio_map::{HugePages, ReadOnlySharedMap, Seals};
 use bifolio_sys::Errno;
 use bifolio_sys::fs::{FallocateFlags, fallocate, fcntl_dupfd_cloexec, ftruncate};
 use std::os::fd::{AsFd, OwnedFd};
@@ -107,4 +107,27 @@ fn an_ordinary_file_gives_no_plain_atomics() {
     let directory = crate::support::Directory::new("plain-atomic");
     let map = SharedMap::open(directory.file(&[0; 4096])).unwrap();
     assert_eq!(map.atomic_ref::<AtomicU64>(0).unwrap_err().kind(), ErrorKind::Revocable);
+}
+
+#[test]
+fn a_memory_file_of_huge_pages() {
+    let options = Options::new().huge_pages(HugePages::Pool(None));
+    let len = 64 << 20;
+    let map = match options.memfd("huge", len) {
+        Ok(map) => map,
+        Err(error) => {
+            // Not a page of the pool is to be had, which must not be found out by a signal later.
+            assert!(
+                matches!(error.kind(), ErrorKind::NoMemory | ErrorKind::Unsupported),
+                "{error}"
+            );
+            println!("skipped: the pool of huge pages has too few: {error}");
+            return;
+        }
+    };
+    map.write_all_at(b"huge", len - 4).unwrap();
+    assert_eq!(map.load::<[u8; 4]>(len - 4).unwrap(), *b"huge");
+    map.seal(Seals::LASTING).unwrap();
+    map.atomic_ref::<AtomicU64>(4096).unwrap().store(1, Ordering::SeqCst);
+    map.unmap().unwrap();
 }
