@@ -3,8 +3,8 @@
 mod common;
 
 use bifolio_map::{
-    Access, AccessMut, AnonMap, Backend, Chunks, FileMap, Options, Reader, SharedAtomic, SharedMap,
-    View, ViewMut, Writer,
+    Access, AccessMut, AnonMap, Backend, Chunks, DroppableMap, Error, FileMap, Options, Reader,
+    Reservation, SecretMap, SharedAtomic, SharedMap, View, ViewMut, Writer,
 };
 use common::random::Random;
 use common::{TempFile, conformance};
@@ -86,6 +86,53 @@ fn a_shared_file_reads_and_writes_as_a_slice() {
         map.view_mut().slice_mut(4096 - 5001 % 4096..LEN - 5001).unwrap(),
         &mut random,
     );
+}
+
+#[test]
+fn a_private_copy_reads_and_writes_as_a_slice() {
+    let mut random = Random::new();
+    let model = random.text(LEN);
+    let file = TempFile::with(&model);
+    let map = Options::new().offset(5001).open_private(&file.0).unwrap();
+    reads_both_ways(map.view(), &model[5001..], 5001, &mut random);
+    conformance::writes(map.view_mut(), 5001, &mut random);
+    conformance::writes(map.view_mut().by_syscall(), 5001, &mut random);
+    let word = 8 - 5001 % 8;
+    conformance::atomics(map.view_mut().slice_mut(word..LEN - 5001).unwrap(), &mut random);
+    assert!(std::fs::read(&file.0).unwrap() == model, "a private write reached the file");
+}
+
+#[test]
+fn reserved_addresses_read_and_write_as_a_slice_where_committed() {
+    let mut random = Random::new();
+    let map = Reservation::new(1 << 20).unwrap();
+    map.commit(0..1 << 17).unwrap();
+    let window = map.view_mut().slice_mut(0..1 << 15).unwrap();
+    conformance::writes(window, 0, &mut random);
+    conformance::writes(window.by_syscall(), 0, &mut random);
+    conformance::atomics(window, &mut random);
+    let model = random.text(window.len());
+    window.write_all_at(&model, 0).unwrap();
+    reads_both_ways(window.as_view(), &model, 0, &mut random);
+}
+
+/// Kinds that a kernel may not have, and that system calls may not copy.
+#[test]
+fn rare_memory_reads_and_writes_as_a_slice() {
+    let mut random = Random::new();
+    let mut check = |map: Result<&dyn AccessMut, &Error>| {
+        let map = match map {
+            Ok(map) => map,
+            Err(error) => return println!("skipped: {error}"),
+        };
+        conformance::writes(map.view_mut(), 0, &mut random);
+        conformance::atomics(map.view_mut(), &mut random);
+        let model = random.text(map.len());
+        map.write_all_at(&model, 0).unwrap();
+        conformance::reads(map.view(), &model, 0, &mut random);
+    };
+    check(DroppableMap::new(1 << 14).as_ref().map(|map| map as &dyn AccessMut));
+    check(SecretMap::new(1 << 14).as_ref().map(|map| map as &dyn AccessMut));
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl View<'_> {
             return self.find_within(&[byte], from, &mut [0; BLOCK_LEN]);
         }
         let len = self.len() - from;
-        self.guarded(Operation::Read, from, len, |done| {
+        self.guarded(Operation::Read, from, len, move |done| {
             // SAFETY: `from + done <= self.len()`, so the rest lies inside the window, which is
             // guarded (invariants 0 and 2 of the view).
             let found = unsafe { guard::find_byte(self.address(from + done), byte, len - done) }?;

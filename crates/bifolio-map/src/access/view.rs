@@ -248,7 +248,7 @@ impl<'a> View<'a> {
             // SAFETY: the caller's promise.
             return unsafe { self.fetch_by_syscall(target, offset, len) };
         }
-        self.guarded(Operation::Read, offset, len, |done| {
+        self.guarded(Operation::Read, offset, len, move |done| {
             let (target, source) = (target.wrapping_add(done), self.address(offset + done));
             // SAFETY: the source is inside the window and guarded (invariants 0 and 2), and the
             // target the caller's; `done <= len`.

@@ -96,7 +96,7 @@ impl<'a> ViewMut<'a> {
         if self.via != Via::Guarded {
             return self.write_by_syscall(buf, offset);
         }
-        self.guarded(Operation::Write, offset, buf.len(), |done| {
+        self.guarded(Operation::Write, offset, buf.len(), move |done| {
             let (target, rest) = (self.address(offset + done), &buf[done..]);
             // SAFETY: the range was checked, the window is guarded, and no reference covers it
             // (invariants 0 to 2 of the view).
@@ -116,7 +116,7 @@ impl<'a> ViewMut<'a> {
         if self.via != Via::Guarded {
             return self.fill_in_blocks(offset, len, byte);
         }
-        self.guarded(Operation::Write, offset, len, |done| {
+        self.guarded(Operation::Write, offset, len, move |done| {
             // SAFETY: the range was checked, the window is guarded, and no reference covers it
             // (invariants 0 to 2 of the view).
             unsafe { guard::fill(self.address(offset + done), byte, len - done) }

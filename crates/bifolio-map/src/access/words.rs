@@ -50,7 +50,7 @@ impl View<'_> {
         let size = size_of::<T>();
         self.check(Operation::Read, offset, size)?;
         if self.has_word(offset, size) {
-            return self.guarded(Operation::Read, offset, size, |_| {
+            return self.guarded(Operation::Read, offset, size, move |_| {
                 // SAFETY: just checked.
                 unsafe { load_word(self.address(offset)) }
             });
@@ -102,7 +102,7 @@ impl ViewMut<'_> {
         if !self.has_word(offset, bytes.len()) {
             return self.write_all_at(bytes, offset);
         }
-        self.guarded(Operation::Write, offset, bytes.len(), |_| {
+        self.guarded(Operation::Write, offset, bytes.len(), move |_| {
             // SAFETY: just checked.
             unsafe { store_word(self.address(offset), bytes) }
         })
