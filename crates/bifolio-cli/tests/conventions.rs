@@ -178,7 +178,7 @@ fn a_full_disk_is_an_error_and_said() {
 fn what_may_not_be_read_is_an_error_that_says_so() {
     let dir = Dir::new();
     let path = dir.write("secret", b"secret");
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000)).unwrap();
     // Root may read everything, so that the program must be somebody else, who may start it.
     let program = dir.file("bifolio");
     // By another process: a child of another test that inherits a file open for writing would keep

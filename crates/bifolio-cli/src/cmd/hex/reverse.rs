@@ -43,9 +43,10 @@ fn to_stdout(mut lines: impl Lines, dump: &Path, console: &mut Console) -> Resul
     let mut at = 0;
     while let Some(line) = lines()? {
         let Some((offset, bytes)) = parse(&line) else { continue };
-        let gap = offset.checked_sub(at).ok_or_else(|| Failure::Message {
-            text: format!("{}: offset {offset:#x} lies behind {at:#x}", dump.display()),
-            help: Some("name a file to write into: only there can one go back"),
+        let gap = offset.checked_sub(at).ok_or_else(|| {
+            let path = dump.display();
+            Failure::message(format!("{path}: offset {offset:#x} lies behind {at:#x}"))
+                .with_help("name a file to write into: only there can one go back")
         })?;
         io::copy(&mut io::repeat(0).take(gap), console)?;
         console.write_all(&bytes)?;
