@@ -51,6 +51,14 @@ impl Failure {
         Failure::Message { text: text.into(), help: None }
     }
 
+    /// Adds what one can do about it, to words.
+    pub(crate) fn with_help(self, advice: &'static str) -> Failure {
+        match self {
+            Failure::Message { text, .. } => Failure::Message { text, help: Some(advice) },
+            other => other,
+        }
+    }
+
     /// Whether whoever read the output has gone, which is no failure.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         matches!(self, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)

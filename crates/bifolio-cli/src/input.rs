@@ -1,10 +1,11 @@
 //! What a command reads: a file through a mapping, or a stream where there is nothing to map.
 
 use crate::failure::Failure;
+use crate::progress::Progress;
 use bifolio::{Access, ErrorKind, FileKind, FileMap};
 use clap::Args;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -40,7 +41,7 @@ pub(crate) enum Chunk<'a> {
 
 /// Something that can be read from front to back.
 pub(crate) enum Input {
-    Map(FileMap),
+    Map { path: PathBuf, map: FileMap },
     Stream { path: PathBuf, reader: Box<dyn Read> },
 }
 
@@ -59,7 +60,7 @@ impl Input {
             return Input::stream(path);
         }
         match FileMap::open(path) {
-            Ok(map) => Ok(Input::Map(map)),
+            Ok(map) => Ok(Input::Map { path: path.into(), map }),
             // A stream under a regular file's name.
             Err(error) if error.kind() == ErrorKind::NotMappable(FileKind::Other) => {
                 Input::stream(path)
@@ -76,7 +77,7 @@ impl Input {
     /// The bytes of the part that exist, where that is known: a stream's end is not.
     fn range(&self, part: Part) -> Range<u64> {
         let len = match self {
-            Input::Map(map) => map.len() as u64,
+            Input::Map { map, .. } => map.len() as u64,
             Input::Stream { .. } => u64::MAX,
         };
         let start = part.offset.min(len);
@@ -91,7 +92,7 @@ impl Input {
 
     /// The offset behind the part, where that is known.
     pub(crate) fn end(&self, part: Part) -> Option<u64> {
-        matches!(self, Input::Map(_)).then(|| self.range(part).end)
+        matches!(self, Input::Map { .. }).then(|| self.range(part).end)
     }
 
     /// Gives the part to `each`, piece by piece. What could be read before a failure is given
@@ -103,7 +104,7 @@ impl Input {
     ) -> Result<(), Failure> {
         let range = self.range(part);
         match self {
-            Input::Map(map) => read_map(&map, range, &mut each),
+            Input::Map { path, map } => read_map(&path, &map, range, &mut each),
             Input::Stream { path, reader } => {
                 read_stream(reader, range, &mut each, |error| Failure::file(&path, error))
             }
@@ -112,10 +113,14 @@ impl Input {
 }
 
 fn read_map(
+    path: &Path,
     map: &FileMap,
     range: Range<u64>,
     each: &mut impl FnMut(Chunk<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    // On a terminal the output itself shows how far it is.
+    let total = if io::stdout().is_terminal() { 0 } else { range.end - range.start };
+    let mut progress = Progress::new(path.display().to_string(), total);
     let mut block = vec![0; BLOCK_BYTES];
     let range = range.start as usize..range.end as usize;
     let mut at = range.start;
@@ -126,6 +131,7 @@ fn read_map(
         }
         at = data.start;
         while at < data.end {
+            progress.at((at - range.start) as u64);
             let want = (data.end - at).min(BLOCK_BYTES);
             let answer = map.read_exact_at(&mut block[..want], at);
             // Asked after reading; the end that it tells is the true one, a fault's lies at the end

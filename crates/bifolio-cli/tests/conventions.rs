@@ -45,27 +45,47 @@ fn the_flag_decides_about_colours_then_no_color_then_clicolor_force() {
     }
 }
 
+/// Runs a line of shell on a terminal of 200 columns, which script(1) makes, and returns what was
+/// written there; `None` where there is no script(1).
+fn on_terminal(line: &str, env: &[(&str, &str)]) -> Option<String> {
+    let line = format!("stty rows 50 cols 200; {line}");
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).env("TERM", "xterm");
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
+        command.env_remove(name);
+    }
+    let output = command.envs(env.iter().copied()).output().ok();
+    if output.is_none() {
+        println!("skipped: script(1) is not here");
+    }
+    output.map(|output| text(&output))
+}
+
+#[test]
+fn progress_is_shown_on_a_terminal_when_work_is_long_and_goes_away() {
+    let dir = Dir::new();
+    let path = dir.write("a", &vec![b'x'; 1 << 20]);
+    let program = env!("CARGO_BIN_EXE_bifolio");
+    // The reader makes the work long: a pipe holds less than the file.
+    for command in ["cat", "hex --plain"] {
+        let long = format!("{program} {command} {path} | (sleep 0.6; cat >/dev/null)");
+        let Some(shown) = on_terminal(&long, &[]) else { return };
+        assert!(shown.contains(&format!(" % of {path}")), "{command}: {shown:?}");
+        assert!(shown.ends_with("\r\u{1b}[K"), "{command}: {shown:?}");
+    }
+    let long = format!("{program} cat {path} 2>{} | (sleep 0.6; cat >/dev/null)", dir.file("err"));
+    assert_eq!(on_terminal(&long, &[]), Some(String::new()));
+    assert_eq!(std::fs::read(dir.file("err")).unwrap(), b"");
+}
+
 #[test]
 fn each_stream_has_colours_where_it_is_a_terminal() {
     let dir = Dir::new();
     let path = dir.write("a", b"bytes");
     let missing = dir.file("missing");
     let program = env!("CARGO_BIN_EXE_bifolio");
-    // On a terminal of 200 columns: script(1) makes one, and prints what was written there.
-    let on_terminal = |line: &str, env: &[(&str, &str)]| {
-        let line = format!("stty rows 50 cols 200; {line}");
-        let mut command = Command::new("script");
-        command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).env("TERM", "xterm");
-        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
-            command.env_remove(name);
-        }
-        command.envs(env.iter().copied()).output().ok().map(|output| text(&output))
-    };
     let hex = format!("{program} hex {path}");
-    let Some(shown) = on_terminal(&hex, &[]) else {
-        println!("skipped: script(1) is not here");
-        return;
-    };
+    let Some(shown) = on_terminal(&hex, &[]) else { return };
     assert!(shown.contains(ESCAPE), "{shown}");
     let width = shown.lines().map(|line| line.trim_end().chars().count()).max();
     assert!(width > Some(150), "four panels fit in 200 columns: {shown}");
@@ -158,7 +178,7 @@ fn a_full_disk_is_an_error_and_said() {
 fn what_may_not_be_read_is_an_error_that_says_so() {
     let dir = Dir::new();
     let path = dir.write("secret", b"secret");
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000)).unwrap();
     // Root may read everything, so that the program must be somebody else, who may start it.
     let program = dir.file("bifolio");
     // By another process: a child of another test that inherits a file open for writing would keep

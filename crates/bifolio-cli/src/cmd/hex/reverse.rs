@@ -26,38 +26,53 @@ pub(super) fn run(dump: &Path, out: Option<&Path>, console: &mut Console) -> Res
         let file = File::open(dump).map_err(|error| Failure::file(dump, error))?;
         Box::new(BufReader::with_capacity(BLOCK_BYTES, file))
     };
-    let mut lines = || next_line(&mut reader).map_err(|error| Failure::file(dump, error));
+    let lines = || next_line(&mut reader).map_err(|error| Failure::file(dump, error));
     match out {
-        None => {
-            let mut at = 0;
-            while let Some(line) = lines()? {
-                let Some((offset, bytes)) = parse(&line) else { continue };
-                let gap = offset.checked_sub(at).ok_or_else(|| Failure::Message {
-                    text: format!("{}: offset {offset:#x} lies behind {at:#x}", dump.display()),
-                    help: Some("name a file to write into: only there can one go back"),
-                })?;
-                io::copy(&mut io::repeat(0).take(gap), console)?;
-                console.write_all(&bytes)?;
-                at = offset + bytes.len() as u64;
-            }
-        }
-        Some(path) => {
-            let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-            let mut target = Target {
-                path,
-                file: file.map_err(|e| Failure::file(path, e))?,
-                at: 0,
-                block: Vec::new(),
-            };
-            while let Some(line) = lines()? {
+        None => to_stdout(lines, dump, console),
+        Some(path) => to_file(lines, path),
+    }?;
+    Ok(Exit::Success)
+}
+
+/// A source of lines, until there are none.
+trait Lines: FnMut() -> Result<Option<Vec<u8>>, Failure> {}
+
+impl<F: FnMut() -> Result<Option<Vec<u8>>, Failure>> Lines for F {}
+
+fn to_stdout(mut lines: impl Lines, dump: &Path, console: &mut Console) -> Result<(), Failure> {
+    let mut at = 0;
+    while let Some(line) = lines()? {
+        let Some((offset, bytes)) = parse(&line) else { continue };
+        let gap = offset.checked_sub(at).ok_or_else(|| {
+            let path = dump.display();
+            Failure::message(format!("{path}: offset {offset:#x} lies behind {at:#x}"))
+                .with_help("name a file to write into: only there can one go back")
+        })?;
+        io::copy(&mut io::repeat(0).take(gap), console)?;
+        console.write_all(&bytes)?;
+        at = offset + bytes.len() as u64;
+    }
+    Ok(())
+}
+
+fn to_file(mut lines: impl Lines, path: &Path) -> Result<(), Failure> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(|error| Failure::file(path, error))?;
+    let mut target = Target { path, file, at: 0, block: Vec::new() };
+    let read = loop {
+        match lines() {
+            Ok(Some(line)) => {
                 if let Some((offset, bytes)) = parse(&line) {
                     target.write(offset, &bytes)?;
                 }
             }
-            target.flush()?;
+            Ok(None) => break Ok(()),
+            Err(failure) => break Err(failure),
         }
-    }
-    Ok(Exit::Success)
+    };
+    // What was read before a failure is written before it is reported.
+    target.flush()?;
+    read
 }
 
 /// The file that is written into, and the bytes that wait to be.
