@@ -14,8 +14,8 @@ mod body;
 #[cfg(feature = "std")]
 mod copied;
 mod cut;
-mod droppable;
 mod cut_shared;
+mod droppable;
 mod error;
 mod exec;
 #[cfg(feature = "std")]
@@ -79,8 +79,8 @@ pub use plain_atomic::PlainAtomic;
 pub use private::PrivateMap;
 pub use read_only::ReadOnlySharedMap;
 pub use reservation::Reservation;
-pub use secret::SecretMap;
 pub use residency::{CacheState, Residency, Resident, Untold};
+pub use secret::SecretMap;
 pub use shared::SharedMap;
 
 pub use bifolio_sys::fs::FileSystem;

@@ -10,7 +10,6 @@ use bifolio_sys::fs::{Advice, fadvise};
 use bifolio_sys::page::page_size;
 use scratch::{Scratch, assert_plays, child, pattern, scenario};
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;

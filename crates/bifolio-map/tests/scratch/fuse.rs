@@ -98,8 +98,7 @@ fn answer(content: &Content, opcode: u32, node: u64, body: &[u8]) -> Option<Resu
 /// A `struct fuse_attr`.
 fn attributes(content: &Content, node: u64) -> Vec<u8> {
     let (mode, size) = if node == ROOT { (0o40755, 0) } else { (0o100644, content.0.len() as u64) };
-    let mut bytes = Vec::new();
-    [node, size, size.div_ceil(512), 0, 0, 0].map(|word| bytes.extend(word.to_ne_bytes()));
-    [0_u32, 0, 0, mode, 1, 0, 0, 0, 4096, 0].map(|word| bytes.extend(word.to_ne_bytes()));
-    bytes
+    let long = [node, size, size.div_ceil(512), 0, 0, 0].map(u64::to_ne_bytes);
+    let short = [0, 0, 0, mode, 1, 0, 0, 0, 4096, 0].map(u32::to_ne_bytes);
+    [long.as_flattened(), short.as_flattened()].concat()
 }
