@@ -81,6 +81,7 @@ pub(crate) fn special_file_system(file: impl AsFd, device: u64) -> Option<FileSy
     if device != 0 && slot.load(Ordering::Relaxed) == device {
         return None;
     }
+    // Where that may not be asked (a sandbox), files are taken for local: most are.
     let system = fs::file_system(file).ok()?;
     if system.is_remote() || system == FileSystem::Hugetlbfs {
         return Some(system);

@@ -196,7 +196,7 @@ impl Options {
             page: page.unwrap_or(page_size()),
             system,
             is_readable: kind != FileType::CharacterDevice,
-            is_denying_its_bytes: is_regular && size == 0 && has_bytes(origin)?,
+            is_denying_its_bytes: is_regular && size == 0 && denies_its_bytes(origin)?,
         })
     }
 
@@ -306,13 +306,22 @@ fn open_without_waiting(path: &Path, object: &Object) -> Result<File> {
     })
 }
 
-/// Whether a file has a first byte, whatever it says of its length.
-fn has_bytes(origin: &Origin) -> Result<bool> {
+/// Whether a file has a first byte though it says that it has none. One that is growing meanwhile
+/// says so when it is asked again.
+fn denies_its_bytes(origin: &Origin) -> Result<bool> {
     let file = origin.fd().expect("the file was put there");
-    match fs::pread(file, &mut [0_u8; 1], 0) {
-        Ok(count) => Ok(count != 0),
-        Err(errno) => Err(unreadable(origin, errno)),
+    for _ in 0..3 {
+        let has_bytes = match fs::pread(file, &mut [0_u8; 1], 0) {
+            Ok(count) => count != 0,
+            Err(errno) => return Err(unreadable(origin, errno)),
+        };
+        let stat = fs::fstat(file)
+            .map_err(|errno| Error::from_errno(Operation::Stat, &origin.object, errno))?;
+        if !has_bytes || stat.st_size != 0 {
+            return Ok(false);
+        }
     }
+    Ok(true)
 }
 
 /// All bytes of a file that tells no length.

@@ -7,6 +7,7 @@ use bifolio_map::{
     Protection, Reach, ReadReason, Sharing,
 };
 use bifolio_sys::Errno;
+use bifolio_sys::fs::{MemfdFlags, OFlags, fstat, ftruncate, memfd_create};
 use bifolio_sys::page::page_size;
 use scratch::{Scratch, assert_plays, pattern, scenario, staged_child};
 use std::fs::{self, File, OpenOptions};
@@ -394,11 +395,95 @@ fn every_network_and_fuse_file_system_is_remote() {
     }
 }
 
+#[test]
+fn a_file_system_served_by_a_program_is_read_and_its_failures_are_told() {
+    if scratch::can_mount() {
+        assert_plays(&mut scratch::mounting_child("served"));
+    }
+}
+
+/// A FUSE server whose file cannot be read from the middle on.
+fn served() {
+    let scratch = Scratch::new();
+    let content = pattern(64 * page());
+    if !scratch::fuse::serve(scratch::fuse::Content(content.clone()), &scratch.join("")) {
+        return println!("skipped: FUSE cannot be mounted");
+    }
+    let path = scratch.join("file");
+    let broken = 32 * page();
+    let auto = FileMap::open(&path).unwrap();
+    assert_eq!(auto.backend(), Reach::Read(ReadReason::Remote(FileSystem::Fuse)));
+    assert_eq!(auto.len(), content.len());
+    assert!(!waits_never(&path), "O_NONBLOCK is left on a file that a server reads");
+    // A lock needs a mapping.
+    let locked = Options::new().len(page()).locked().open(&path).unwrap();
+    assert_eq!(locked.backend(), Reach::Mapped);
+    for backend in [Backend::Auto, Backend::Map, Backend::Read] {
+        let map = open_by(backend, &path);
+        assert_eq!(map.backend() == Reach::Mapped, backend == Backend::Map);
+        let mut bytes = vec![0; broken];
+        map.read_exact_at(&mut bytes, 0).unwrap();
+        assert!(bytes == content[..broken]);
+        // A signal without a reason for the mapping; the system call knows it.
+        let error = map.read_exact_at(&mut bytes[..20], broken - 10).unwrap_err();
+        assert_eq!((error.kind(), error.errno()), (ErrorKind::Media, Some(Errno::IO)), "{error}");
+        let start = broken as u64 - 10;
+        assert_eq!(error.range(), Some(start..start + 20));
+        assert_eq!(map.load::<u64>(broken).unwrap_err().kind(), ErrorKind::Media);
+        let error = map.populate(0..map.len()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Media, "{error}");
+        let start = broken as u64;
+        assert_eq!(error.range(), Some(start..start + page() as u64), "{backend:?}");
+    }
+}
+
+#[test]
+fn a_file_of_huge_pages_is_mapped_and_unmapped_by_them() {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::HUGETLB;
+    let Ok(file) = memfd_create(c"huge", flags) else {
+        return println!("skipped: this kernel has no huge pages");
+    };
+    let huge = fstat(&file).unwrap().st_blksize as usize;
+    ftruncate(&file, 2 * huge as u64).unwrap();
+    let options = Options::new().offset(5).len(huge);
+    let map = options.map_file(File::from(file)).unwrap();
+    assert_eq!(map.load::<u64>(huge - 8).unwrap(), 0);
+    if map.backend() == Reach::Read(ReadReason::Refused(Errno::NOMEM)) {
+        return println!("skipped: the pool of huge pages is empty");
+    }
+    assert_eq!(map.backend(), Reach::Mapped);
+    let start = map.mapping().unwrap().as_ptr().addr();
+    assert_eq!(start % huge, 5);
+    map.populate(0..map.len()).unwrap();
+    let (map, error) = map.split_at(page() - 5).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misaligned { align_bytes: huge });
+    let (front, back) = map.split_at(huge - 5).unwrap();
+    assert_eq!((front.len(), back.len()), (huge - 5, 5));
+    // Both succeed only with lengths of whole huge pages.
+    front.unmap().unwrap();
+    back.unmap().unwrap();
+}
+
+/// Whether a descriptor of this process for `path` has O_NONBLOCK.
+fn waits_never(path: &Path) -> bool {
+    let descriptors = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let descriptor = descriptors
+        .into_iter()
+        .find(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == path))
+        .expect("the file is open");
+    let info = Path::new("/proc/self/fdinfo").join(descriptor.file_name());
+    let info = fs::read_to_string(info).unwrap();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+    let flags = u32::from_str_radix(flags.trim(), 8).unwrap();
+    flags & OFlags::NONBLOCK.bits() != 0
+}
+
 /// Where the children start.
 #[test]
 fn scenarios() {
     match scenario().as_deref() {
         None => {}
+        Some("served") => served(),
         Some("few addresses") => few_addresses(),
         Some(other) => panic!("no scenario is called {other}"),
     }

@@ -2,6 +2,8 @@
 //! and children: this binary run again, under other rights or limits.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod fuse;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
