@@ -24,9 +24,6 @@ static STATE: AtomicU8 = AtomicU8::new(ABSENT);
 static PREVIOUS: [Previous; 2] = [Previous::new(), Previous::new()];
 static RANGES: Table = Table::new();
 
-/// The kernel's `si_code` of a memory failure that the process merely hears of (sigaction(2)).
-const BUS_MCEERR_AO: i32 = 5;
-
 /// Puts the dispatcher in front of SIGBUS and SIGSEGV, once per process; later calls cost one load.
 ///
 /// # Errors
@@ -73,15 +70,15 @@ fn install_once() -> Result<(), Errno> {
 fn take_over(signal: Signal) -> Result<libc::sigaction, Errno> {
     let before = chain::current(signal)?;
     previous(signal).keep(&before);
+    // What was ignored interrupted no system call.
+    let restart = match before.sa_sigaction {
+        libc::SIG_IGN => libc::SA_RESTART,
+        _ => before.sa_flags & libc::SA_RESTART,
+    };
     // SA_NODEFER: a resolver may use guarded access, whose fault comes while the handler runs.
-    let flags = libc::SA_SIGINFO
-        | libc::SA_ONSTACK
-        | libc::SA_NODEFER
-        | (before.sa_flags & libc::SA_RESTART);
+    let flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | restart;
     let replaced = chain::replace(signal, &chain::action(handler_address(), flags))?;
-    if replaced.sa_sigaction != before.sa_sigaction {
-        previous(signal).keep(&replaced);
-    }
+    previous(signal).keep(&replaced);
     Ok(replaced)
 }
 
@@ -102,10 +99,19 @@ unsafe extern "C" fn on_signal(number: c_int, info: *mut libc::siginfo_t, contex
     // SAFETY: the arguments are the kernel's.
     let is_done = unsafe { handle(number, info.cast(), context) };
     if !is_done && let Some(signal) = Signal::from_number(number) {
+        // SAFETY: the kernel's information is there while its handler runs.
+        let is_fault = is_fault(signal, unsafe { (*info).si_code });
         // SAFETY: this is a handler of `signal`, and these are its arguments.
-        unsafe { previous(signal).call(signal, info, context) };
+        unsafe { previous(signal).call(signal, is_fault, info, context) };
     }
     errno::set(errno);
+}
+
+/// Whether an instruction of this thread raised the signal, by its `si_code` (sigaction(2)): none
+/// did where it is not positive (the signal was sent) or `BUS_MCEERR_AO` (memory was found broken
+/// elsewhere).
+const fn is_fault(signal: Signal, si_code: c_int) -> bool {
+    si_code > 0 && !(matches!(signal, Signal::Bus) && si_code == libc::BUS_MCEERR_AO)
 }
 
 /// Handles a fault that belongs to a guarded access or to a registered range; `false` means that it
@@ -124,8 +130,7 @@ pub unsafe fn handle(signal: c_int, info: *mut c_void, context: *mut c_void) -> 
     // SAFETY: the caller's promise.
     let siginfo = unsafe { &*info };
     let si_code = siginfo.si_code;
-    let is_fault = si_code > 0 && !(signal == Signal::Bus && si_code == BUS_MCEERR_AO);
-    if !is_fault {
+    if !is_fault(signal, si_code) {
         return false;
     }
     // SAFETY: the caller's promise; it is the only `Context` here.
