@@ -1,5 +1,5 @@
 //! Attacks the dispatcher: handlers before and after it, blocked signals, stack overflow, and in
-//! the modules signals that are no faults, and resolvers.
+//! the modules signals that are no faults, resolvers, and two copies of the crate.
 //!
 //! What a process has only one of (signal dispositions), or does only once (die), is tried in a
 //! child: this binary run again with the name of the scenario in `BIFOLIO_CHILD`.
@@ -13,6 +13,7 @@
 #![allow(clippy::multiple_unsafe_ops_per_block, reason = "as above")]
 
 mod attack;
+mod copies;
 mod resolve;
 mod sent;
 
@@ -83,7 +84,7 @@ fn scenarios() {
             block(libc::SIGBUS);
             let _ = unsafe { u8::load(empty_file_page()) };
         }
-        Ok(other) => assert!(sent::play(other), "no scenario {other}"),
+        Ok(other) => assert!(sent::play(other) || copies::play(other), "no scenario {other}"),
     }
 }
 
