@@ -14,18 +14,16 @@ use crate::{Errno, errno};
 use core::ffi::{c_int, c_void};
 use core::fmt;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicI32, Ordering};
 
-const ABSENT: u8 = 0;
-const BUSY: u8 = 1;
-const INSTALLED: u8 = 2;
+/// `ABSENT`, `INSTALLED`, or the process that is installing: a child that fork(2) made meanwhile
+/// must not wait for a thread that it does not have.
+static STATE: AtomicI32 = AtomicI32::new(ABSENT);
+const ABSENT: i32 = 0;
+const INSTALLED: i32 = -1;
 
-static STATE: AtomicU8 = AtomicU8::new(ABSENT);
 static PREVIOUS: [Previous; 2] = [Previous::new(), Previous::new()];
 static RANGES: Table = Table::new();
-
-/// The kernel's `si_code` of a memory failure that the process merely hears of (sigaction(2)).
-const BUS_MCEERR_AO: i32 = 5;
 
 /// Puts the dispatcher in front of SIGBUS and SIGSEGV, once per process; later calls cost one load.
 ///
@@ -49,12 +47,18 @@ pub fn install() -> Result<(), Errno> {
 
 #[cold]
 fn install_once() -> Result<(), Errno> {
-    loop {
-        // Acquire, on failure, pairs with the release below.
-        match STATE.compare_exchange(ABSENT, BUSY, Ordering::SeqCst, Ordering::Acquire) {
-            Ok(_) => break,
-            Err(INSTALLED) => return Ok(()),
-            Err(_) => rustix::thread::sched_yield(),
+    let own = rustix::process::getpid().as_raw_pid();
+    let mut state = ABSENT;
+    // Acquire, on failure, pairs with the release below.
+    while let Err(found) = STATE.compare_exchange(state, own, Ordering::SeqCst, Ordering::Acquire) {
+        match found {
+            INSTALLED => return Ok(()),
+            _ if found == own => {
+                rustix::thread::sched_yield();
+                state = ABSENT;
+            }
+            // Free, or left over from the parent.
+            _ => state = found,
         }
     }
     let result = take_over(Signal::Bus).and_then(|bus| {
@@ -69,19 +73,22 @@ fn install_once() -> Result<(), Errno> {
 }
 
 /// Replaces the disposition of one signal and keeps the old one. It is kept before it is replaced,
-/// since a fault may come at once, and again if another thread changed it in between.
+/// since a fault may come at once, and again in case another thread changed it in between.
 fn take_over(signal: Signal) -> Result<libc::sigaction, Errno> {
     let before = chain::current(signal)?;
-    previous(signal).keep(&before);
-    // SA_NODEFER: a resolver may use guarded access, whose fault comes while the handler runs.
-    let flags = libc::SA_SIGINFO
-        | libc::SA_ONSTACK
-        | libc::SA_NODEFER
-        | (before.sa_flags & libc::SA_RESTART);
-    let replaced = chain::replace(signal, &chain::action(handler_address(), flags))?;
-    if replaced.sa_sigaction != before.sa_sigaction {
-        previous(signal).keep(&replaced);
+    if before.sa_sigaction == handler_address() {
+        return Ok(before); // by the parent, before fork(2)
     }
+    previous(signal).keep(&before);
+    // What was ignored interrupted no system call.
+    let restart = match before.sa_sigaction {
+        libc::SIG_IGN => libc::SA_RESTART,
+        _ => before.sa_flags & libc::SA_RESTART,
+    };
+    // SA_NODEFER: a resolver may use guarded access, whose fault comes while the handler runs.
+    let flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | restart;
+    let replaced = chain::replace(signal, &chain::action(handler_address(), flags))?;
+    previous(signal).keep(&replaced);
     Ok(replaced)
 }
 
@@ -98,21 +105,28 @@ fn handler_address() -> usize {
 
 /// The handler. Async-signal-safe.
 unsafe extern "C" fn on_signal(number: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    let errno = errno::get();
     // SAFETY: the arguments are the kernel's.
     let is_done = unsafe { handle(number, info.cast(), context) };
     if !is_done && let Some(signal) = Signal::from_number(number) {
+        // SAFETY: the kernel's information is there while its handler runs.
+        let is_fault = is_fault(signal, unsafe { (*info).si_code });
         // SAFETY: this is a handler of `signal`, and these are its arguments.
-        unsafe { previous(signal).call(signal, info, context) };
+        unsafe { previous(signal).call(signal, is_fault, info, context) };
     }
-    errno::set(errno);
+}
+
+/// Whether an instruction of this thread raised the signal, by its `si_code` (sigaction(2)): none
+/// did where it is not positive (the signal was sent) or `BUS_MCEERR_AO` (memory was found broken
+/// elsewhere).
+const fn is_fault(signal: Signal, si_code: c_int) -> bool {
+    si_code > 0 && !(matches!(signal, Signal::Bus) && si_code == libc::BUS_MCEERR_AO)
 }
 
 /// Handles a fault that belongs to a guarded access or to a registered range; `false` means that it
 /// is somebody else's.
 ///
 /// For programs that keep their own handler in front; see the [module's documentation](super).
-/// Async-signal-safe.
+/// Async-signal-safe; it leaves `errno` as it finds it.
 ///
 /// # Safety
 ///
@@ -124,8 +138,7 @@ pub unsafe fn handle(signal: c_int, info: *mut c_void, context: *mut c_void) -> 
     // SAFETY: the caller's promise.
     let siginfo = unsafe { &*info };
     let si_code = siginfo.si_code;
-    let is_fault = si_code > 0 && !(signal == Signal::Bus && si_code == BUS_MCEERR_AO);
-    if !is_fault {
+    if !is_fault(signal, si_code) {
         return false;
     }
     // SAFETY: the caller's promise; it is the only `Context` here.
@@ -134,7 +147,10 @@ pub unsafe fn handle(signal: c_int, info: *mut c_void, context: *mut c_void) -> 
     // SAFETY: for these two signals with a kernel's code the union holds an address (sigaction(2)).
     let addr = unsafe { siginfo.si_addr() } as usize;
     let info = Info { addr, signal, si_code, is_write: context.is_write(), pc };
-    if RANGES.resolve(&info) == Resolution::Retry {
+    let errno = errno::get();
+    let resolution = RANGES.resolve(&info);
+    errno::set(errno);
+    if resolution == Resolution::Retry {
         return true;
     }
     if let Some(exit) = guard::resume_at(pc) {
@@ -248,5 +264,25 @@ pub fn status() -> Status {
         segv: reach(Signal::Segv),
         thread_blocks_bus: chain::thread_blocks(Signal::Bus),
         thread_blocks_segv: chain::thread_blocks(Signal::Segv),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A child of fork(2) that finds its parent's installation half done finishes it, and does not
+    /// take its own handler for the one that stood before.
+    #[test]
+    fn what_a_parent_left_half_done_is_finished() {
+        install().unwrap();
+        let before = chain::current(Signal::Segv).unwrap();
+        let another = rustix::process::getpid().as_raw_pid() + 1;
+        STATE.store(another, Ordering::SeqCst);
+        install().unwrap();
+        assert!(status().is_sure());
+        assert_eq!(chain::current(Signal::Segv).unwrap().sa_flags, before.sa_flags);
+        assert_eq!(STATE.load(Ordering::SeqCst), INSTALLED);
+        assert!(!previous(Signal::Segv).is(handler_address()));
     }
 }
