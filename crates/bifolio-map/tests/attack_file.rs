@@ -161,14 +161,23 @@ fn a_file_that_flickers_ends_no_read_without_an_answer() {
                 file.set_len(len() as u64).unwrap();
             }
         });
+        let _end = End(&is_over);
         let mut bytes = vec![0; len()];
         for _ in 0..300 * soak() {
             if let Err(error) = map.read_exact_at(&mut bytes, 0) {
                 assert_true(&error);
             }
         }
-        is_over.store(true, Ordering::SeqCst);
     });
+}
+
+/// Ends the attack, also where a check fails.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Where the children start.
