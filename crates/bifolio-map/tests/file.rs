@@ -435,6 +435,8 @@ fn served() {
         let start = broken as u64;
         assert_eq!(error.range(), Some(start..start + page() as u64), "{backend:?}");
     }
+    // So that the directory can be removed.
+    let _ = Command::new("umount").arg("--lazy").arg(scratch.join("")).status();
 }
 
 #[test]

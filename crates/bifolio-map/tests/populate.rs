@@ -254,7 +254,7 @@ fn full() {
     assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
     assert_eq!(error.range(), Some(3 * page() as u64 - 5..3 * page() as u64 + 5));
     read_hole(&small.join("sparse"));
-    let _ = std::process::Command::new("umount").arg(&small).status();
+    let _ = std::process::Command::new("umount").arg("--lazy").arg(&small).status();
 }
 
 /// Mapping a hole takes a page that a full tmpfs has not; reading it by a system call does not.
