@@ -36,6 +36,7 @@ struct Cli {
 enum Command {
     Cat(cmd::cat::Args),
     Cmp(cmd::cmp::Args),
+    Find(cmd::find::Args),
     Hex(cmd::hex::Args),
     Patch(cmd::patch::Args),
     Completions(cmd::completions::Args),
@@ -48,6 +49,7 @@ impl Command {
         match self {
             Command::Cat(_) => "cat",
             Command::Cmp(_) => "cmp",
+            Command::Find(_) => "find",
             Command::Hex(_) => "hex",
             Command::Patch(_) => "patch",
             Command::Completions(_) => "completions",
@@ -59,6 +61,7 @@ impl Command {
         match self {
             Command::Cat(args) => cmd::cat::run(&args, console),
             Command::Cmp(args) => cmd::cmp::run(&args, console),
+            Command::Find(args) => cmd::find::run(&args, console),
             Command::Hex(args) => cmd::hex::run(&args, console),
             Command::Patch(args) => cmd::patch::run(&args, console),
             Command::Completions(args) => cmd::completions::run(&args, console),
