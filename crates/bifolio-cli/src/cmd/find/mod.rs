@@ -18,7 +18,7 @@ use pattern::Pattern;
 use plan::PIECE_BYTES_MAX;
 use scan::Want;
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
@@ -156,7 +156,7 @@ impl<'a> Finder<'a> {
         let mut count = 0;
         let answer = match input {
             _ if self.max == 0 => Ok(()),
-            Input::Map(map) => self.search_map(path, &map, console, &mut count),
+            Input::Map { map, .. } => self.search_map(path, &map, console, &mut count),
             Input::Stream { reader, .. } => self.search_stream(path, reader, console, &mut count),
         };
         if self.want == Want::Count && !matches!(answer, Err(Failure::Output(_))) {
@@ -240,6 +240,8 @@ impl<'a> Finder<'a> {
             *count += 1;
             if self.want == Want::Places {
                 self.look.place(console, path, &shown)?;
+                // The next one may come late.
+                console.flush()?;
             }
             Ok(if *count == self.max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })

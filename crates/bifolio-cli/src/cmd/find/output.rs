@@ -2,7 +2,7 @@
 
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::hex;
+use crate::hex::{self, spaced};
 use crate::json;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -128,10 +128,6 @@ fn around(console: &Console, shown: &Shown<'_>) -> String {
     let cut = shown.bytes.len().min(SHOWN_BYTES_MAX);
     let (bytes, rest) = shown.bytes.split_at(cut);
     let more = if rest.is_empty() { "" } else { "..." };
-    let spaced = |bytes: &[u8]| {
-        let bytes: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        bytes.join(" ")
-    };
     let text = |bytes: &[u8]| -> String {
         let shown = |byte: &u8| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '.' };
         bytes.iter().map(shown).collect()

@@ -19,6 +19,9 @@ use std::thread;
 /// How many pieces for each thread may wait to be handed on.
 const AHEAD: usize = 4;
 
+/// The stack of a thread: what it searches lies on the heap.
+const STACK_BYTES: usize = 256 << 10;
+
 /// Whoever takes the matches: it is told of every piece, and may end the search.
 pub(super) type Deliver<'d> = &'d mut dyn FnMut(&Piece, &Found) -> Result<ControlFlow<()>, Failure>;
 
@@ -56,22 +59,30 @@ pub(super) fn search(
     };
     thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| {
-                let _stop = StopOnPanic(&queue);
-                let mut scanner = Scanner::new(map.view(), pattern, want);
-                while let Some((number, piece)) = queue.take() {
-                    let answer = piece.map(|piece| {
-                        let found = scanner.scan(&piece, piece.range().start);
-                        (piece, found)
-                    });
-                    queue.put(number, answer);
-                }
-            });
+            let started = thread::Builder::new()
+                .stack_size(STACK_BYTES)
+                .spawn_scoped(scope, || work(&queue, Scanner::new(map.view(), pattern, want)));
+            if let Err(error) = started {
+                queue.stop();
+                return Err(Failure::message(format!("a thread could not be started: {error}")));
+            }
         }
         let answer = hand_on_all(&queue, &mut order);
         queue.stop();
         answer
     })
+}
+
+/// Searches pieces until there are no more.
+fn work(queue: &Queue<'_>, mut scanner: Scanner<'_>) {
+    let _stop = StopOnPanic(queue);
+    while let Some((number, piece)) = queue.take() {
+        let answer = piece.map(|piece| {
+            let found = scanner.scan(&piece, piece.range().start);
+            (piece, found)
+        });
+        queue.put(number, answer);
+    }
 }
 
 /// Hands on what the threads find until nothing is left, or enough is known.
