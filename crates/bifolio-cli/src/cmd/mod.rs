@@ -5,5 +5,6 @@ pub(crate) mod cmp;
 pub(crate) mod completions;
 pub(crate) mod find;
 pub(crate) mod hex;
+pub(crate) mod info;
 pub(crate) mod man;
 pub(crate) mod patch;
