@@ -36,6 +36,7 @@ struct Cli {
 enum Command {
     Cat(cmd::cat::Args),
     Cmp(cmd::cmp::Args),
+    Doctor(cmd::doctor::Args),
     Find(cmd::find::Args),
     Hex(cmd::hex::Args),
     Info(cmd::info::Args),
@@ -50,6 +51,7 @@ impl Command {
         match self {
             Command::Cat(_) => "cat",
             Command::Cmp(_) => "cmp",
+            Command::Doctor(_) => "doctor",
             Command::Find(_) => "find",
             Command::Hex(_) => "hex",
             Command::Info(_) => "info",
@@ -63,6 +65,7 @@ impl Command {
         match self {
             Command::Cat(args) => cmd::cat::run(&args, console),
             Command::Cmp(args) => cmd::cmp::run(&args, console),
+            Command::Doctor(args) => cmd::doctor::run(&args, console),
             Command::Find(args) => cmd::find::run(&args, console),
             Command::Hex(args) => cmd::hex::run(&args, console),
             Command::Info(args) => cmd::info::run(&args, console),
