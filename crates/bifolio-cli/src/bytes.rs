@@ -37,6 +37,33 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
     number.checked_mul(scale).ok_or_else(|| String::from("it has more than 64 bits"))
 }
 
+/// A size as people read it: `29 KiB`, `1.5 GiB`, with three digits at least where it is rounded.
+pub(crate) fn human(bytes: u64) -> String {
+    const NAMES: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let power = (bytes.max(1).ilog2() / 10) as usize;
+    let scaled = bytes as f64 / (1_u64 << (10 * power)) as f64;
+    let decimals = match scaled {
+        _ if bytes.is_multiple_of(1 << (10 * power)) => 0,
+        ..10.0 => 2,
+        ..100.0 => 1,
+        _ => 0,
+    };
+    format!("{scaled:.decimals$} {}", NAMES[power])
+}
+
+/// A number with its thousands apart: `29,431`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +86,28 @@ mod tests {
         }
         for text in ["", "KiB", "0x", "0xg", "-1", "1.5MiB", "4 parsecs", "16777216TiB", "1e3"] {
             assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_short_and_say_their_unit() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (1536, "1.50 KiB"),
+            (29_431, "28.7 KiB"),
+            (200 << 20 | 1, "200 MiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(human(bytes), text);
+        }
+    }
+
+    #[test]
+    fn thousands_stand_apart() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
         }
     }
 }

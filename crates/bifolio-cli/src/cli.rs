@@ -36,7 +36,10 @@ struct Cli {
 enum Command {
     Cat(cmd::cat::Args),
     Cmp(cmd::cmp::Args),
+    Doctor(cmd::doctor::Args),
+    Find(cmd::find::Args),
     Hex(cmd::hex::Args),
+    Info(cmd::info::Args),
     Patch(cmd::patch::Args),
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),
@@ -48,7 +51,10 @@ impl Command {
         match self {
             Command::Cat(_) => "cat",
             Command::Cmp(_) => "cmp",
+            Command::Doctor(_) => "doctor",
+            Command::Find(_) => "find",
             Command::Hex(_) => "hex",
+            Command::Info(_) => "info",
             Command::Patch(_) => "patch",
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
@@ -59,7 +65,10 @@ impl Command {
         match self {
             Command::Cat(args) => cmd::cat::run(&args, console),
             Command::Cmp(args) => cmd::cmp::run(&args, console),
+            Command::Doctor(args) => cmd::doctor::run(&args, console),
+            Command::Find(args) => cmd::find::run(&args, console),
             Command::Hex(args) => cmd::hex::run(&args, console),
+            Command::Info(args) => cmd::info::run(&args, console),
             Command::Patch(args) => cmd::patch::run(&args, console),
             Command::Completions(args) => cmd::completions::run(&args, console),
             Command::Man(args) => cmd::man::run(&args, console),

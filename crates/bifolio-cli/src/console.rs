@@ -116,6 +116,21 @@ impl Console {
         Ok(self.stdout.write_all(b"\n")?)
     }
 
+    /// Writes one line of a stream of documents: `{"schema":1,"type":...}`; else as
+    /// [`json`](Self::json).
+    pub(crate) fn json_line(&mut self, kind: &str, body: &impl Serialize) -> Result<(), Failure> {
+        #[derive(Serialize)]
+        struct Line<'a, T> {
+            schema: u32,
+            r#type: &'a str,
+            #[serde(flatten)]
+            body: &'a T,
+        }
+        serde_json::to_writer(&mut self.stdout, &Line { schema: 1, r#type: kind, body })
+            .map_err(io::Error::from)?;
+        Ok(self.stdout.write_all(b"\n")?)
+    }
+
     /// Reports a failure that does not end the command; the exit code remembers it.
     pub(crate) fn report(&mut self, failure: &Failure) -> Result<(), Failure> {
         // What was written before it stands before it.

@@ -48,6 +48,9 @@ fn every_command_takes_less_than_16_mib_for_a_file_of_10_gib() {
         &["hex", "-r", &dump, &out],
         &["cmp", &a, &b],
         &["cmp", "--all", &a, &b],
+        &["find", "--count", "x", &a],
+        &["find", "--regex", "--count", "x{3}", &a],
+        &["info", &a],
         &["patch", &a, "0x140000000", "text:xx"],
         &["patch", &a, "0x140000000", "text:xx", "--private", "-o", &out],
     ] {

@@ -3,6 +3,9 @@
 pub(crate) mod cat;
 pub(crate) mod cmp;
 pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod find;
 pub(crate) mod hex;
+pub(crate) mod info;
 pub(crate) mod man;
 pub(crate) mod patch;
