@@ -22,6 +22,7 @@ use attack::{
     plain_read, set, unblock,
 };
 use bifolio_sys::fault::{self, Probe, Reach, Signal};
+use bifolio_sys::features::Features;
 use bifolio_sys::guard::{self, Word};
 use core::ffi::{c_int, c_void};
 use std::os::unix::process::ExitStatusExt;
@@ -267,6 +268,7 @@ fn deaf_handler_after() {
     set(libc::SIGSEGV, exit_7 as *const () as usize, 0);
     let status = fault::status();
     assert_eq!((status.bus, status.segv), (Reach::Ours, Reach::Other));
+    assert_eq!(Features::get().dispatcher(), status);
     assert_eq!(fault::probe(Signal::Bus), Probe::Survives);
     assert_eq!(fault::probe(Signal::Segv), Probe::Dies);
     set(libc::SIGBUS, libc::SIG_DFL, 0);
@@ -279,6 +281,7 @@ fn blocked() {
     block(libc::SIGBUS);
     let status = fault::status();
     assert!(status.thread_blocks_bus && !status.thread_blocks_segv && !status.is_sure());
+    assert_eq!(Features::get().dispatcher(), status);
     assert_eq!(fault::probe(Signal::Bus), Probe::Dies);
     assert_eq!(fault::probe(Signal::Segv), Probe::Survives);
     // Only this thread.
