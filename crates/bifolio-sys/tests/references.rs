@@ -85,5 +85,5 @@ fn every_call_of_rustix_stands_in_the_table_of_its_module() {
         }
     }
     assert_eq!(missing, [""; 0], "they stand in no table");
-    assert!(seen > 40, "{seen} calls");
+    assert!(seen > 25, "{seen} calls");
 }

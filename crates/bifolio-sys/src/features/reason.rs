@@ -153,8 +153,8 @@ fn explain(errno: Errno, since: KernelVersion, running: KernelVersion, filtered:
     }
 }
 
-/// The answer as a word: its kind above 16 bits of errno or setting. [`Reason::Other`] is no answer,
-/// and 0.
+/// The answer as a word: its kind above 16 bits of errno or setting. [`Reason::Other`] is no
+/// answer, and 0.
 pub(super) fn pack(support: Support) -> u32 {
     let errno = |errno: Errno| errno.raw_os_error() as u32 & 0xffff;
     let (kind, payload) = match support {
