@@ -72,6 +72,13 @@ fn scenarios() {
         Ok("plain handler before") => plain_handler_before(),
         Ok("one-shot handler before") => one_shot_handler_before(),
         Ok("chaining handler after") => chaining_handler_after(),
+        Ok("a circle") => {
+            put_in_front(libc::SIGSEGV);
+            fault::install().unwrap();
+            put_in_front(libc::SIGSEGV);
+            assert_guarded();
+            plain_read(closed_page());
+        }
         Ok("chaining by hand") => chaining_by_hand(),
         Ok("deaf handler after") => deaf_handler_after(),
         Ok("deaf handler after, for real") => {
@@ -113,6 +120,11 @@ fn a_handler_before_is_called_as_the_kernel_would() {
 fn a_handler_after_that_chains_changes_nothing() {
     assert_survives("chaining handler after");
     assert_survives("chaining by hand");
+}
+
+#[test]
+fn a_circle_of_handlers_ends_as_the_fault_would() {
+    assert_dies("a circle", libc::SIGSEGV);
 }
 
 #[test]
