@@ -1,9 +1,10 @@
 //! What this kernel and this process may do, probed once, each with the reason when it is absent.
 //!
-//! Every [`Feature`] is probed when it is first asked for and never again: the answer is one word,
-//! and the first to find it decides. A probe makes the very call and leaves nothing behind: it
-//! passes arguments that the call refuses only after it was found and permitted, or undoes what it
-//! did. So a seccomp filter that kills kills at the probe, as it would at the call.
+//! Every [`Feature`] is probed when it is first asked for and never again, once there is an answer
+//! (a probe that ran out of descriptors is none): it is one word, and the first to find it decides.
+//! A probe makes the very call and leaves nothing behind: it passes arguments that the call refuses
+//! only after it was found and permitted, or undoes what it did. So a seccomp filter that kills
+//! kills at the probe, as it would at the call.
 //!
 //! 1. A word of `PROBED` is 0 or what `pack` makes of an answer, and once it is not 0 it never
 //!    changes.
@@ -143,7 +144,11 @@ impl Feature {
         // else.
         let mut known = word.load(Ordering::Relaxed);
         if known == 0 {
-            let found = pack(self.probe());
+            let support = self.probe();
+            let found = pack(support);
+            if found == 0 {
+                return support;
+            }
             // Invariant 1: the first answer stays. Relaxed pairs with the load above.
             known = match word.compare_exchange(0, found, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => found,

@@ -7,13 +7,14 @@
 //! | call | since Linux |
 //! |---|---|
 //! | [`block_device_len`] | 2.4 |
-//! | [`openat`], [`linkat`], [`renameat`], [`accessat`] | 2.6.16 |
+//! | [`openat`], [`linkat`], [`accessat`] | 2.6.16 |
 //! | [`openat`] with [`OFlags::TMPFILE`] | 3.11 |
-//! | [`fstat`], [`fstatfs`], [`ftruncate`], [`fsync`], [`fdatasync`] | 2.4 |
+//! | [`fcntl_getfl`], [`fcntl_setfl`] (`F_GETFL`, `F_SETFL`) | 2.4 |
+//! | [`fcntl_dupfd_cloexec`] (`F_DUPFD_CLOEXEC`) | 2.6.24 |
+//! | [`fstat`], [`ftruncate`], [`fsync`], [`fdatasync`] | 2.4 |
 //! | [`pread`], [`pwrite`], [`fadvise`] | 2.6 |
 //! | [`sync_file_range`] | 2.6.17 |
 //! | [`fallocate`] | 2.6.23 |
-//! | [`syncfs`] | 2.6.39 |
 //! | [`seek_data`], [`seek_hole`] | 3.1 |
 //! | [`memfd_create`], [`fcntl_add_seals`], [`fcntl_get_seals`] | 3.17 |
 //! | [`copy_file_range`], [`ioctl_ficlone`] | 4.5 |
@@ -30,17 +31,17 @@ use core::ffi::c_uint;
 use core::num::NonZeroU64;
 
 use rustix::fd::{AsFd, AsRawFd};
-use rustix::fs::{SeekFrom, seek};
+use rustix::fs::{SeekFrom, fstatfs, seek};
 
 use crate::text::Path;
 use crate::uapi::{BLKGETSIZE64, CachestatRange, SYS_CACHESTAT, check};
 
 pub use rustix::fd;
 pub use rustix::fs::{
-    Access, Advice, AtFlags, CWD, FallocateFlags, FileType, MemfdFlags, Mode, OFlags, RenameFlags,
-    SealFlags, Stat, accessat, copy_file_range, fadvise, fallocate, fcntl_add_seals,
-    fcntl_get_seals, fcntl_getfl, fcntl_setfl, fdatasync, fstat, fstatfs, fsync, ftruncate,
-    ioctl_ficlone, linkat, major, memfd_create, openat, renameat, renameat_with, syncfs, unlinkat,
+    Access, Advice, AtFlags, CWD, FallocateFlags, FileType, MemfdFlags, Mode, OFlags, SealFlags,
+    Stat, accessat, copy_file_range, fadvise, fallocate, fcntl_add_seals, fcntl_get_seals,
+    fcntl_getfl, fcntl_setfl, fdatasync, fstat, fsync, ftruncate, ioctl_ficlone, linkat, major,
+    memfd_create, openat,
 };
 pub use rustix::io::{fcntl_dupfd_cloexec, pread, pwrite};
 
@@ -72,7 +73,7 @@ pub struct CacheStat {
 ///
 /// # References
 ///
-/// cachestat(2), `linux/mman.h`: Linux 6.5.
+/// [cachestat(2)](https://man7.org/linux/man-pages/man2/cachestat.2.html): Linux 6.5.
 pub fn cachestat(
     file: impl AsFd,
     offset: u64,

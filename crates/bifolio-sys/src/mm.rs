@@ -1,14 +1,12 @@
 //! System calls on memory: mappings, protection, advice, locks, residency.
 //!
-//! What rustix has is re-exported under the kernel's name (`mlock_with` is `mlock2`); what it lacks
-//! is here. Everything about who owns a mapping is left to the caller: these are the calls and
-//! nothing more.
+//! What rustix has is re-exported under the kernel's name; what it lacks is here. Everything about
+//! who owns a mapping is left to the caller: these are the calls and nothing more.
 //!
 //! | call | since Linux |
 //! |---|---|
 //! | [`mmap`], [`mmap_anonymous`], [`munmap`], [`mprotect`], [`mremap`], [`msync`] | 2.4 |
 //! | [`mlock`], [`munlock`], [`mincore`], [`madvise`] | 2.4 |
-//! | [`mlock_with`] (`mlock2`) | 4.4 |
 //! | [`process_madvise`] | 5.10 |
 //! | [`memfd_secret`] | 5.14 |
 //! | [`pagemap_scan`] | 6.7 |
@@ -43,8 +41,8 @@ pub use pagemap::{
     pagemap_scan,
 };
 pub use rustix::mm::{
-    MapFlags, MlockFlags, MprotectFlags, MremapFlags, MsyncFlags, ProtFlags, mlock, mlock_with,
-    mmap, mmap_anonymous, mprotect, mremap, mremap_fixed, msync, munlock, munmap,
+    MapFlags, MprotectFlags, MremapFlags, MsyncFlags, ProtFlags, mlock, mmap, mmap_anonymous,
+    mprotect, mremap, msync, munlock, munmap,
 };
 
 use crate::page::PageSize;

@@ -4,6 +4,7 @@
 //!
 //! | call | since Linux |
 //! |---|---|
+//! | [`getpid`], [`geteuid`] | 2.4 |
 //! | [`process_vm_readv`], [`process_vm_writev`] | 3.2 |
 //! | [`pidfd_send_signal`] | 5.1 |
 //! | [`pidfd_open`] | 5.3 |

@@ -313,11 +313,34 @@ fn become_nobody() -> Result<(), Errno> {
     last_result(unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) }.into())
 }
 
+/// A probe that fails for want of a descriptor says so, and nothing of the feature.
+fn run_out_of_descriptors() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: getrlimit(2) writes one record.
+    let ret = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    last_result(ret.into()).unwrap();
+    for (cur, expected) in
+        [(0, Support::Absent(Reason::Other(Errno::MFILE))), (limit.rlim_cur, Support::Available)]
+    {
+        let limit = libc::rlimit { rlim_cur: cur, ..limit };
+        // SAFETY: setrlimit(2) reads one record.
+        let ret = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+        last_result(ret.into()).unwrap();
+        assert_eq!(Feature::Memfd.support(), expected);
+    }
+}
+
+#[test]
+fn a_probe_that_failed_is_made_again() {
+    run_child("out of descriptors");
+}
+
 #[test]
 #[ignore = "the other tests start it as a child"]
 fn child() {
     let becoming = match std::env::var("BIFOLIO_CHILD").as_deref() {
         Ok("itself") => Ok(()),
+        Ok("out of descriptors") => return run_out_of_descriptors(),
         Ok("refused with EPERM") => refuse(&REFUSED, libc::EPERM),
         Ok("refused with ENOSYS") => refuse(&REFUSED, libc::ENOSYS),
         Ok("nobody") => become_nobody(),
@@ -332,14 +355,20 @@ fn child() {
     }
 }
 
-/// What a child that became `what` answers, by the name of the feature; nothing if it cannot become
-/// that.
-fn answers_of(what: &str) -> Option<BTreeMap<String, String>> {
+/// What a child prints that is told to become `what`.
+fn run_child(what: &str) -> String {
     let program = std::env::current_exe().unwrap();
     let arguments = ["--ignored", "--exact", "child", "--nocapture", "--test-threads=1"];
     let output = Command::new(program).args(arguments).env("BIFOLIO_CHILD", what).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{text}");
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// What a child that became `what` answers, by the name of the feature; nothing if it cannot become
+/// that.
+fn answers_of(what: &str) -> Option<BTreeMap<String, String>> {
+    let text = run_child(what);
     // The harness may have begun the first line.
     let lines = text.lines().filter_map(|line| line.split_once('@')?.1.split_once('\t'));
     let answers: BTreeMap<_, _> =

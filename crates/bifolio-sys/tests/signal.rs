@@ -17,12 +17,14 @@ use core::mem::zeroed;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
+/// Its output goes through pipes: the limit would hold for a file as well.
 fn child(scenario: &str) -> ExitStatus {
-    Command::new(std::env::current_exe().unwrap())
+    let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "scenarios", "--nocapture", "--test-threads=1"])
         .env("BIFOLIO_CHILD", scenario)
-        .status()
-        .unwrap()
+        .output()
+        .unwrap();
+    child.status
 }
 
 /// Where the children start.

@@ -19,12 +19,14 @@ impl Context {
         unsafe { (*self.0).uc_mcontext.gregs[libc::REG_RIP as usize] as usize }
     }
 
-    /// Whether the access that faulted was a write, where the CPU says so: bit 1 of the page-fault
-    /// error code (Intel SDM 3A, 4.7).
+    /// Whether the access that faulted was a write, where the CPU says so: bit 1 of the error code
+    /// of a page fault (Intel SDM 3A, 4.7), which other traps give other meanings.
     pub(super) fn is_write(&self) -> Option<bool> {
+        const PAGE_FAULT: i64 = 14;
         // SAFETY: as in `pc`.
-        let error_code = unsafe { (*self.0).uc_mcontext.gregs[libc::REG_ERR as usize] };
-        Some(error_code & 2 != 0)
+        let registers = unsafe { &(*self.0).uc_mcontext.gregs };
+        let is_page_fault = registers[libc::REG_TRAPNO as usize] == PAGE_FAULT;
+        is_page_fault.then_some(registers[libc::REG_ERR as usize] & 2 != 0)
     }
 
     /// Goes on at `pc` with `code` in the second return register.

@@ -31,6 +31,10 @@ static RANGES: Table = Table::new();
 ///
 /// What sigaction(2) reports; then nothing has changed.
 ///
+/// # References
+///
+/// [sigaction(2)](https://man7.org/linux/man-pages/man2/sigaction.2.html): Linux 2.2.
+///
 /// # Examples
 ///
 /// ```
@@ -246,11 +250,12 @@ impl Status {
     }
 }
 
-/// Looks at the dispatcher's state now, as the calling thread sees it. Three system calls.
+/// Looks at the dispatcher's state now, as the calling thread sees it. Four system calls.
 ///
 /// # References
 ///
-/// sigaction(2), sigprocmask(2), signal(7).
+/// [sigaction(2)](https://man7.org/linux/man-pages/man2/sigaction.2.html),
+/// [pthread_sigmask(3)](https://man7.org/linux/man-pages/man3/pthread_sigmask.3.html): Linux 2.2.
 pub fn status() -> Status {
     let reach = |signal| match chain::current(signal) {
         Ok(action) if action.sa_sigaction == handler_address() => Reach::Ours,

@@ -44,6 +44,19 @@
 //! be seen, [`probe`] proves it with a child process, and access by system call
 //! (`process_vm_readv`) needs neither.
 //!
+//! * **Alternate stacks.** The handler before runs on the thread's alternate stack too, even if it
+//!   did not ask for that. A resolver that meets a fault needs room there for a second frame (up to
+//!   11 KiB on a CPU with AMX); std's threads have 8 KiB, or the one frame if that is more.
+//! * **Libraries.** A library that contains this crate must stay loaded once it has called
+//!   [`install`]: the handler lies in it. Two copies of the crate in one process chain to each
+//!   other and serve each its own.
+//! * **Circles.** A handler that stood before, and later puts itself in front and chains here,
+//!   calls itself by way of this one for any fault that is nobody's. The end of the stack ends
+//!   that, and the process.
+//! * **fork(2).** A child has its parent's handlers and registrations. Dropping a [`Registration`]
+//!   in it waits for ever if another thread's resolver was at work on the range at the moment of
+//!   the fork, since the child lacks that thread.
+//!
 //! [`sigaction`]: https://man7.org/linux/man-pages/man2/sigaction.2.html
 //!
 //! # Safety
@@ -125,8 +138,8 @@ pub struct Info {
 pub enum Resolution {
     /// The memory is accessible now: the instruction is tried again.
     Retry,
-    /// Not this resolver's matter: the next range that holds the address is asked, then the handler
-    /// that stood before.
+    /// Not this resolver's matter: the next range that holds the address is asked, then guarded
+    /// access, then the handler that stood before.
     Decline,
 }
 

@@ -11,6 +11,7 @@
 #![allow(unsafe_code, reason = "a child process by clone(2), and memory mapped only to fault")]
 
 use super::Signal;
+use crate::page::page_size;
 use crate::{Errno, errno, guard};
 use core::ffi::c_int;
 use core::ptr::null_mut;
@@ -53,23 +54,28 @@ const WAIT_MS_MAX: u32 = 2000;
 ///
 /// # References
 ///
-/// clone(2), waitpid(2) (`__WALL`), getrlimit(2).
+/// [clone(2)](https://man7.org/linux/man-pages/man2/clone.2.html),
+/// [waitpid(2)](https://man7.org/linux/man-pages/man2/waitpid.2.html) (`__WALL`),
+/// [PR_SET_DUMPABLE(2const)](https://man7.org/linux/man-pages/man2/PR_SET_DUMPABLE.2const.html):
+/// Linux 2.4.
 pub fn probe(signal: Signal) -> Probe {
+    let len = page_size().bytes();
+    let none = 0_usize;
     // SAFETY: without flags clone(2) is fork(2): the child gets copies of everything, and no signal
     // is sent at its end.
-    let child = unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) };
+    let child = unsafe { libc::syscall(libc::SYS_clone, none, none, none, none, none) };
     match child {
-        0 => run_child(signal),
+        0 => run_child(signal, len),
         child if child > 0 => wait(child as libc::pid_t),
         _ => Probe::Unknown(errno::last()),
     }
 }
 
-fn run_child(signal: Signal) -> ! {
-    let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the limit lives in this frame (setrlimit(2)).
-    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &no_core) };
-    let code = match map_to_fault(signal) {
+fn run_child(signal: Signal, len: usize) -> ! {
+    // A limit of no bytes would still start the program that `kernel.core_pattern` names (core(5)).
+    // SAFETY: prctl(2), PR_SET_DUMPABLE takes no pointer.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0_usize) };
+    let code = match map_to_fault(signal, len) {
         // SAFETY: the page was mapped above and belongs to nobody else; that it faults is the
         // purpose.
         Ok(page) => match unsafe { <u8 as guard::Word>::load(page) } {
@@ -82,9 +88,8 @@ fn run_child(signal: Signal) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// A page that raises `signal` when it is read.
-fn map_to_fault(signal: Signal) -> Result<*mut u8, Errno> {
-    let len = rustix::param::page_size();
+/// A page of `len` bytes that raises `signal` when it is read.
+fn map_to_fault(signal: Signal, len: usize) -> Result<*mut u8, Errno> {
     let page = match signal {
         // SAFETY: no address is asked for, so no mapping is replaced.
         Signal::Segv => unsafe {

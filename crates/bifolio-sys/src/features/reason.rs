@@ -35,7 +35,8 @@ pub enum Reason {
     NotSetUp(Setting),
     /// The kernel is new enough, but built or booted without it.
     NotConfigured(Errno),
-    /// The probe failed with this error, which tells nothing of the above.
+    /// The probe failed with this error, which tells nothing of the above: the next question probes
+    /// again.
     Other(Errno),
 }
 
@@ -152,7 +153,8 @@ fn explain(errno: Errno, since: KernelVersion, running: KernelVersion, filtered:
     }
 }
 
-/// The answer as a word that is not 0: its kind above 16 bits of errno or setting.
+/// The answer as a word: its kind above 16 bits of errno or setting. [`Reason::Other`] is no
+/// answer, and 0.
 pub(super) fn pack(support: Support) -> u32 {
     let errno = |errno: Errno| errno.raw_os_error() as u32 & 0xffff;
     let (kind, payload) = match support {
@@ -164,13 +166,13 @@ pub(super) fn pack(support: Support) -> u32 {
             Reason::Forbidden(setting) => (5, setting as u32),
             Reason::NotSetUp(setting) => (6, setting as u32),
             Reason::NotConfigured(e) => (7, errno(e)),
-            Reason::Other(e) => (8, errno(e)),
+            Reason::Other(_) => (0, 0),
         },
     };
     kind << 16 | payload
 }
 
-/// The answer in a word of [`pack`], for a feature that came with the kernel `since`.
+/// The answer in a word of [`pack`] that is not 0, for a feature that came with the kernel `since`.
 pub(super) fn unpack(word: u32, since: KernelVersion) -> Support {
     let payload = word & 0xffff;
     let errno = || Errno::from_raw_os_error(payload as i32);
@@ -182,7 +184,6 @@ pub(super) fn unpack(word: u32, since: KernelVersion) -> Support {
         5 => Reason::Forbidden(Setting::ALL[payload as usize]),
         6 => Reason::NotSetUp(Setting::ALL[payload as usize]),
         7 => Reason::NotConfigured(errno()),
-        8 => Reason::Other(errno()),
         _ => unreachable!("{word:#x} is not packed"),
     })
 }
@@ -202,8 +203,8 @@ mod tests {
             Reason::Seccomp(errno),
             Reason::Privilege(errno),
             Reason::NotConfigured(errno),
-            Reason::Other(errno),
         ];
+        assert_eq!(pack(Support::Absent(Reason::Other(errno))), 0);
         let settings =
             Setting::ALL.into_iter().flat_map(|s| [Reason::Forbidden(s), Reason::NotSetUp(s)]);
         let absent = fixed.into_iter().chain(settings).map(Support::Absent);

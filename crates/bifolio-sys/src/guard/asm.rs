@@ -34,14 +34,15 @@ struct Entry {
 const _: () = assert!(size_of::<Entry>() == 12 && align_of::<Entry>() == 4);
 
 unsafe extern "C" {
+    // Arrays of no known length, as C would declare them: nothing lies at the ends.
     #[link_name = "bifolio_sys_0_1_guard_text_start"]
-    static TEXT_START: u8;
+    static TEXT_START: [u8; 0];
     #[link_name = "bifolio_sys_0_1_guard_text_end"]
-    static TEXT_END: u8;
+    static TEXT_END: [u8; 0];
     #[link_name = "bifolio_sys_0_1_guard_table"]
-    static TABLE: Entry;
+    static TABLE: [Entry; 0];
     #[link_name = "bifolio_sys_0_1_guard_table_end"]
-    static TABLE_END: Entry;
+    static TABLE_END: [Entry; 0];
 
     #[link_name = "bifolio_sys_0_1_copy"]
     pub(super) fn copy(dst: *mut u8, src: *const u8, len: usize) -> Ret;
@@ -101,7 +102,7 @@ pub(crate) fn resume_at(pc: usize) -> Option<usize> {
     let (first, end) = (&raw const TABLE, &raw const TABLE_END);
     let len = (end.addr() - first.addr()) / size_of::<Entry>();
     // SAFETY: invariant 1: `len` entries, initialised by the assembler and never written.
-    let entries = unsafe { core::slice::from_raw_parts(first, len) };
+    let entries = unsafe { core::slice::from_raw_parts(first.cast::<Entry>(), len) };
     entries.iter().find_map(|entry| {
         let at = |distance: i32| (&raw const *entry).addr().wrapping_add_signed(distance as isize);
         (at(entry.start)..at(entry.end)).contains(&pc).then(|| at(entry.resume))
@@ -111,6 +112,21 @@ pub(crate) fn resume_at(pc: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Versions that may be linked into one program have symbols of their own.
+    #[test]
+    fn symbols_carry_the_version() {
+        let prefix = concat!(
+            "\nbifolio_sys_",
+            env!("CARGO_PKG_VERSION_MAJOR"),
+            "_",
+            env!("CARGO_PKG_VERSION_MINOR"),
+            "_\\name:"
+        );
+        for source in [include_str!("x86_64.s"), include_str!("aarch64.s")] {
+            assert!(source.contains(prefix), "{prefix}");
+        }
+    }
 
     #[test]
     fn every_entry_lies_in_the_text() {

@@ -43,7 +43,7 @@ pub enum Cause {
     NoPermission,
     /// SIGSEGV, `SEGV_PKUERR`: a protection key forbids it.
     ProtectionKey,
-    /// SIGBUS, `BUS_MCEERR_AR` or `BUS_MCEERR_AO`: the memory is damaged.
+    /// SIGBUS, `BUS_MCEERR_AR`: the memory is damaged.
     HardwarePoison,
     /// SIGBUS, `BUS_ADRALN`: an atomic access that is not aligned.
     Misaligned,
@@ -96,7 +96,7 @@ impl FaultCode {
             (libc::SIGSEGV, 4) => Cause::ProtectionKey,
             (libc::SIGBUS, 1) => Cause::Misaligned,
             (libc::SIGBUS, 2) => Cause::Unbacked,
-            (libc::SIGBUS, 4 | 5) => Cause::HardwarePoison,
+            (libc::SIGBUS, 4) => Cause::HardwarePoison,
             (0, _) => Cause::NoAssembly,
             _ => Cause::Other,
         }
@@ -132,6 +132,8 @@ impl fmt::Display for FaultCode {
 
 #[cfg(test)]
 mod tests {
+    use linux_raw_sys::general;
+
     use super::*;
 
     #[test]
@@ -150,6 +152,10 @@ mod tests {
         let cause = |signal, si_code| {
             FaultCode::unpack(FaultCode::pack(signal, si_code)).map(FaultCode::cause)
         };
+        let segv = |si_code: u32| cause(libc::SIGSEGV, si_code as i32);
+        assert_eq!(segv(general::SEGV_MAPERR), Some(Cause::NotMapped));
+        assert_eq!(segv(general::SEGV_ACCERR), Some(Cause::NoPermission));
+        assert_eq!(segv(general::SEGV_PKUERR), Some(Cause::ProtectionKey));
         assert_eq!(cause(libc::SIGBUS, libc::BUS_ADRERR), Some(Cause::Unbacked));
         assert_eq!(cause(libc::SIGBUS, libc::BUS_ADRALN), Some(Cause::Misaligned));
         assert_eq!(cause(libc::SIGBUS, libc::BUS_MCEERR_AR), Some(Cause::HardwarePoison));

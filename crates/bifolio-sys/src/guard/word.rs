@@ -63,7 +63,8 @@ pub trait Word: Copy + Eq + sealed::Sealed {
     /// Inverts the bits of `value`, and returns the word before.
     unsafe fn fetch_xor(ptr: *mut Self, value: Self) -> Result<Self, Fault>;
     /// Writes `new` if the word is `current`: the word before, as `Ok` if it was replaced and as
-    /// `Err` if not.
+    /// `Err` if not. Where the word may only be read, another word is `Err` or a fault, as the CPU
+    /// has it: x86-64 writes back what it found, aarch64 does not.
     unsafe fn compare_exchange(
         ptr: *mut Self,
         current: Self,

@@ -11,6 +11,7 @@
 //! care.
 #![allow(unsafe_code, reason = "system calls with pointers")]
 
+use core::ffi::c_ulong;
 use core::ptr;
 
 use rustix::io::Errno;
@@ -143,6 +144,8 @@ pub fn mbind(addr: usize, len: usize, policy: &Policy, misplaced: Misplaced) -> 
     let mask = nodes.as_ref().map_or(ptr::null(), |nodes| nodes.0.as_ptr());
     // The kernel looks at one bit less than it is told.
     let bits = if nodes.is_some() { usize::from(Node::COUNT_MAX) + 1 } else { 0 };
+    // The kernel takes a long.
+    let mode = c_ulong::from(mode);
     // SAFETY: mbind(2) reads `bits - 1` bits at `mask`, which are the whole of `nodes` (or none, of
     // null).
     let ret = unsafe { libc::syscall(libc::SYS_mbind, addr, len, mode, mask, bits, flags) };
@@ -171,7 +174,7 @@ pub fn get_mempolicy(addr: usize) -> Result<Option<Policy>, Errno> {
             nodes.0.as_mut_ptr(),
             bits,
             addr,
-            MPOL_F_ADDR,
+            c_ulong::from(MPOL_F_ADDR),
         )
     };
     check(ret)?;

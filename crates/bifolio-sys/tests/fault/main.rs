@@ -22,6 +22,7 @@ use attack::{
     plain_read, set, unblock,
 };
 use bifolio_sys::fault::{self, Probe, Reach, Signal};
+use bifolio_sys::features::Features;
 use bifolio_sys::guard::{self, Word};
 use core::ffi::{c_int, c_void};
 use std::os::unix::process::ExitStatusExt;
@@ -71,6 +72,13 @@ fn scenarios() {
         Ok("plain handler before") => plain_handler_before(),
         Ok("one-shot handler before") => one_shot_handler_before(),
         Ok("chaining handler after") => chaining_handler_after(),
+        Ok("a circle") => {
+            put_in_front(libc::SIGSEGV);
+            fault::install().unwrap();
+            put_in_front(libc::SIGSEGV);
+            assert_guarded();
+            plain_read(closed_page());
+        }
         Ok("chaining by hand") => chaining_by_hand(),
         Ok("deaf handler after") => deaf_handler_after(),
         Ok("deaf handler after, for real") => {
@@ -112,6 +120,11 @@ fn a_handler_before_is_called_as_the_kernel_would() {
 fn a_handler_after_that_chains_changes_nothing() {
     assert_survives("chaining handler after");
     assert_survives("chaining by hand");
+}
+
+#[test]
+fn a_circle_of_handlers_ends_as_the_fault_would() {
+    assert_dies("a circle", libc::SIGSEGV);
 }
 
 #[test]
@@ -267,6 +280,7 @@ fn deaf_handler_after() {
     set(libc::SIGSEGV, exit_7 as *const () as usize, 0);
     let status = fault::status();
     assert_eq!((status.bus, status.segv), (Reach::Ours, Reach::Other));
+    assert_eq!(Features::get().dispatcher(), status);
     assert_eq!(fault::probe(Signal::Bus), Probe::Survives);
     assert_eq!(fault::probe(Signal::Segv), Probe::Dies);
     set(libc::SIGBUS, libc::SIG_DFL, 0);
@@ -279,6 +293,7 @@ fn blocked() {
     block(libc::SIGBUS);
     let status = fault::status();
     assert!(status.thread_blocks_bus && !status.thread_blocks_segv && !status.is_sure());
+    assert_eq!(Features::get().dispatcher(), status);
     assert_eq!(fault::probe(Signal::Bus), Probe::Dies);
     assert_eq!(fault::probe(Signal::Segv), Probe::Survives);
     // Only this thread.

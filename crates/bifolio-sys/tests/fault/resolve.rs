@@ -134,3 +134,25 @@ fn a_resolver_may_use_guarded_access_and_errno_is_kept() {
     assert_eq!(calls.load(Ordering::SeqCst), 1);
     drop(registration);
 }
+
+/// What the resolver is told of a fault, as 1 + `is_write`, or 0 where the CPU does not say.
+unsafe fn note_write(info: &Info, data: usize) -> Resolution {
+    let seen = info.is_write.map_or(0, |is_write| 1 + usize::from(is_write));
+    unsafe { &*(data as *const AtomicUsize) }.store(seen, Ordering::SeqCst);
+    Resolution::Decline
+}
+
+#[test]
+fn a_resolver_is_told_reads_from_writes_where_the_cpu_says() {
+    let seen = AtomicUsize::new(99);
+    let page = closed_page();
+    let range = page as usize..page as usize + page_len();
+    let data = &raw const seen as usize;
+    let registration = unsafe { fault::register(range, note_write, data) }.unwrap();
+    let told = if cfg!(target_arch = "x86_64") { [1, 2] } else { [0, 0] };
+    assert!(unsafe { u8::load(page) }.is_err());
+    assert_eq!(seen.load(Ordering::SeqCst), told[0]);
+    assert!(unsafe { u8::store(page, 1) }.is_err());
+    assert_eq!(seen.load(Ordering::SeqCst), told[1]);
+    drop(registration);
+}

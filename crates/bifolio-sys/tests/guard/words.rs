@@ -15,7 +15,7 @@ use rustix::mm::MprotectFlags;
 
 use crate::arena::{Arena, Missing};
 
-/// Every operation that writes, on one word, with `value`; whether each succeeded.
+/// Every operation that writes, on one word that is `value`, with `value`; whether each succeeded.
 fn write_all<W: Word>(at: *mut W, value: W) -> [Result<(), Fault>; 8] {
     // SAFETY: a word of an arena, which nothing refers to, here and below.
     let store = unsafe { W::store(at, value) };
@@ -208,7 +208,7 @@ macro_rules! each_width {
                 let at: *mut W = arena.at(0).cast();
                 // SAFETY: a word of the arena, which nothing refers to, here and below.
                 assert_eq!(unsafe { W::load(at) }, Ok(W::from_ne_bytes([0x11; _])));
-                for result in write_all(at, 0) {
+                for result in write_all(at, W::from_ne_bytes([0x11; _])) {
                     let cause = result.map_err(|fault| fault.code.cause());
                     assert_eq!(cause, Err(Cause::NoPermission));
                 }

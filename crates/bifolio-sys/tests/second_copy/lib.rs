@@ -1,5 +1,5 @@
-//! The crate once more, in a shared library: a plugin that was built apart brings its own copy, with
-//! its own assembly, table and dispatcher. `tests/fault/copies.rs` loads it.
+//! The crate once more, in a shared library: a plugin that was built apart brings its own copy,
+//! with its own assembly, table and dispatcher. `tests/fault/copies.rs` loads it.
 //!
 //! # Safety
 //!
