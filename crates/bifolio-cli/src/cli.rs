@@ -41,6 +41,7 @@ enum Command {
     Hex(cmd::hex::Args),
     Info(cmd::info::Args),
     Patch(cmd::patch::Args),
+    Tour(cmd::tour::Args),
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),
 }
@@ -56,6 +57,7 @@ impl Command {
             Command::Hex(_) => "hex",
             Command::Info(_) => "info",
             Command::Patch(_) => "patch",
+            Command::Tour(_) => "tour",
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
         }
@@ -70,6 +72,7 @@ impl Command {
             Command::Hex(args) => cmd::hex::run(&args, console),
             Command::Info(args) => cmd::info::run(&args, console),
             Command::Patch(args) => cmd::patch::run(&args, console),
+            Command::Tour(args) => cmd::tour::run(&args, console),
             Command::Completions(args) => cmd::completions::run(&args, console),
             Command::Man(args) => cmd::man::run(&args, console),
         }

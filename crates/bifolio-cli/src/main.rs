@@ -13,6 +13,7 @@ mod hex;
 mod input;
 mod json;
 mod progress;
+mod wrap;
 
 use std::process::ExitCode;
 

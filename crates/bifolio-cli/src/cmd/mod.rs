@@ -9,3 +9,4 @@ pub(crate) mod hex;
 pub(crate) mod info;
 pub(crate) mod man;
 pub(crate) mod patch;
+pub(crate) mod tour;

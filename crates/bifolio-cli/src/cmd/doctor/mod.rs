@@ -6,6 +6,7 @@ mod instead;
 use crate::bytes::human;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
+use crate::wrap::wrap;
 use anstyle::{AnsiColor, Style};
 use bifolio::features::{
     Environment, Feature, Features, Overcommit, ShmemThpMode, Support, ThpMode,
@@ -137,10 +138,7 @@ impl Report {
             ("kernel", format!("Linux {kernel}")),
             ("page size", size(*page_size)),
             ("reserved pages of", sizes.unwrap_or_else(unknown)),
-            (
-                "transparent pages of",
-                self.environment.thp_size.map_or_else(unknown, |thp| size(thp)),
-            ),
+            ("transparent pages of", self.environment.thp_size.map_or_else(unknown, size)),
             ("  in anonymous memory", thp.map_or_else(unknown, |mode| thp_text(mode).to_owned())),
             (
                 "  in shared memory",
@@ -290,25 +288,4 @@ fn line(console: &mut Console, mark: &str, name: &str, text: &str) -> Result<(),
     let columns = console.columns().min(COLUMNS_MAX);
     let text = wrap(text, columns.saturating_sub(INDENT), INDENT);
     Ok(writeln!(console, "{mark} {name:<0$}{text}", INDENT - 2)?)
-}
-
-/// Breaks `text` between words into lines of at most `width` columns, of which all but the first
-/// are indented.
-fn wrap(text: &str, width: usize, indent: usize) -> String {
-    let mut wrapped = String::new();
-    let mut used = 0;
-    for word in text.split(' ') {
-        let len = word.chars().count();
-        if used > 0 && used + 1 + len > width {
-            wrapped.push('\n');
-            wrapped.extend(std::iter::repeat_n(' ', indent));
-            used = 0;
-        } else if used > 0 {
-            wrapped.push(' ');
-            used += 1;
-        }
-        wrapped.push_str(word);
-        used += len;
-    }
-    wrapped
 }
