@@ -38,6 +38,7 @@ pub fn without_sigxfsz<T>(call: impl FnOnce() -> Result<T, Errno>) -> Result<T, 
     // SAFETY: a valid set and a valid signal number.
     let was_blocked = unsafe { libc::sigismember(&raw const before, libc::SIGXFSZ) } == 1;
     let was_pending = was_blocked && is_pending();
+    let _restored = (!was_blocked).then(|| Unblock(signal));
     let result = call();
     if matches!(result, Err(Errno::FBIG)) && !was_pending {
         let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -45,11 +46,17 @@ pub fn without_sigxfsz<T>(call: impl FnOnce() -> Result<T, Errno>) -> Result<T, 
         // without a signal, nothing is pending and nothing is taken.
         unsafe { libc::sigtimedwait(&raw const signal, null_mut(), &raw const at_once) };
     }
-    if !was_blocked {
-        // SAFETY: as for the first call; the old mask is not asked for.
-        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const signal, null_mut()) };
-    }
     result
+}
+
+/// Unblocks its signals when it is dropped, by a panic of the call too.
+struct Unblock(libc::sigset_t);
+
+impl Drop for Unblock {
+    fn drop(&mut self) {
+        // SAFETY: a valid set; the old mask is not asked for (pthread_sigmask(3)).
+        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const self.0, null_mut()) };
+    }
 }
 
 /// The set of this one signal.

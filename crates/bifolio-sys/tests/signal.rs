@@ -44,6 +44,11 @@ fn scenarios() {
             assert!(!is_pending() && !is_blocked());
             assert_eq!(without_sigxfsz(|| append(&file, &[1; 100])), Ok(100));
         }
+        "panicking" => {
+            let panicked =
+                std::panic::catch_unwind(|| without_sigxfsz::<()>(|| panic!("of the call's own")));
+            assert!(panicked.is_err() && !is_blocked());
+        }
         "pending before" => {
             let set = xfsz();
             unsafe {
@@ -80,6 +85,11 @@ fn is_blocked() -> bool {
 fn the_limit_on_file_sizes_is_an_error_and_no_signal() {
     assert_eq!(child("unprepared").signal(), Some(libc::SIGXFSZ));
     assert!(child("prepared").success());
+}
+
+#[test]
+fn a_call_that_panics_leaves_nothing_blocked() {
+    assert!(child("panicking").success());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
 
 mod arena;
+mod attacked;
 mod boundary;
 mod random;
 #[cfg(target_arch = "x86_64")]
