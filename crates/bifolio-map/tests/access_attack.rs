@@ -385,6 +385,10 @@ fn refused() {
     let options = Options::new().offset(100);
     let (map, shared) = (options.open(&file.0).unwrap(), options.open_shared(&file.0).unwrap());
     let memory = SharedMap::anon(LEN).unwrap();
+    let device = Options::new().len(LEN).open_shared("/dev/zero").unwrap();
+    device.store(&7_u8, 0).unwrap();
+    let appending = fs::OpenOptions::new().read(true).append(true).open(&file.0).unwrap();
+    let appending = SharedMap::from_file(appending).unwrap();
     if let Err(error) = refuse_copies() {
         println!("skipped: seccomp filters cannot be installed: {error}");
         return;
@@ -403,11 +407,27 @@ fn refused() {
     assert_eq!(fs::metadata(&file.0).unwrap().len(), CUT as u64, "a write made the file longer");
     assert_eq!(fs::read(&file.0).unwrap(), model[..CUT]);
 
+    // What is written at an offset would be appended.
+    let error = appending.view_mut().by_syscall().write_all_at(b"here", 0).unwrap_err();
+    assert_eq!((error.kind(), error.done_bytes()), (ErrorKind::Unsupported, 0));
+    assert_eq!(fs::read(&file.0).unwrap(), model[..CUT]);
+
+    // A device's bytes are not those that it is mapped with.
+    let error = device.by_syscall().load::<u8>(0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotPermitted);
+
     // Where there is no file to ask, the refusal is the answer.
     let error = memory.by_syscall().read_exact_at(&mut [0; 8], 16).unwrap_err();
     assert_eq!((error.kind(), error.done_bytes()), (ErrorKind::NotPermitted, 0));
     assert_eq!(io::Error::from(error).raw_os_error(), Some(libc::EPERM));
     memory.view_mut().by_syscall().write_all_at(b"x", 0).unwrap_err();
+
+    // The limit on file sizes is an error, and no signal.
+    let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+    // SAFETY: the limit lives until the call returns.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
+    let error = window.write_all_at(b"beyond", 50).unwrap_err();
+    assert_eq!((error.kind(), error.done_bytes()), (ErrorKind::TooLarge, 0));
 }
 
 #[test]
