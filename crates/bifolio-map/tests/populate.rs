@@ -11,6 +11,7 @@ use bifolio_sys::mm::{self, Categories, PageRegion, PagemapScan};
 use bifolio_sys::page::page_size;
 use scratch::{Random, Scratch, pattern};
 use std::fs::{self, File, OpenOptions};
+use std::iter;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -253,17 +254,32 @@ fn full() {
     let error = map.write_all_at(&[1; 10], 3 * page() - 5).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
     assert_eq!(error.range(), Some(3 * page() as u64 - 5..3 * page() as u64 + 5));
-    read_hole(&small.join("sparse"));
+    read_hole(&small.join("sparse"), &map);
     let _ = std::process::Command::new("umount").arg(&small).status();
 }
 
 /// Mapping a hole takes a page that a full tmpfs has not; reading it by a system call does not.
-fn read_hole(path: &Path) {
-    let map = FileMap::open(path).unwrap();
-    assert!(map.load::<u8>(4 * page()).is_err());
-    assert_eq!(map.view().by_syscall().load::<u8>(4 * page()).unwrap(), 0);
-    let map = Options::new().backend(Backend::Read).open(path).unwrap();
-    assert_eq!(map.load::<u8>(4 * page()).unwrap(), 0);
+fn read_hole(path: &Path, shared: &SharedMap) {
+    let hole = |backend| Options::new().backend(backend).open(path).unwrap();
+    let (map, read) = (hole(Backend::Map), hole(Backend::Read));
+    let (len, error) = (map.len(), map.populate(0..map.len()).unwrap_err());
+    assert_eq!(error.range(), Some(page() as u64..2 * page() as u64));
+    let model: Vec<u8> = iter::once(1).chain(iter::repeat_n(0, len - 1)).collect();
+    for view in [map.view(), shared.view(), map.by_syscall(), read.view()] {
+        assert_eq!(view.read_to_vec(0..len).unwrap(), model);
+        assert_eq!(view.load::<u8>(4 * page()).unwrap(), 0);
+        assert_eq!(view.load::<[u8; 3]>(5 * page() - 1).unwrap(), [0; 3]);
+        assert_eq!(view.find_byte(9, 0).unwrap(), None);
+        assert_eq!(view.find(&[1, 0], 0).unwrap(), Some(0));
+        assert_eq!(view.compare(&read.view()).unwrap(), None);
+        let memory = SharedMap::anon(len).unwrap();
+        assert_eq!(view.copy_to_view(&memory.view_mut()).unwrap(), len);
+        assert_eq!(memory.read_to_vec(0..len).unwrap(), model);
+    }
+    // What must be one instruction cannot be had from the file.
+    let atomic = shared.atomic::<u64>(4 * page()).unwrap();
+    assert_eq!(atomic.load().unwrap_err().kind(), ErrorKind::NotAccessible);
+    assert_eq!(atomic.fetch_add(1).unwrap_err().kind(), ErrorKind::NoSpace);
 }
 
 /// Where the children start.
