@@ -22,10 +22,10 @@ pub enum Backend {
     Read,
 }
 
-/// How a file is reached, and why.
+/// The way a file is reached, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Reach {
+pub enum Route {
     /// By a mapping.
     Mapped,
     /// By pread(2), for this reason.
@@ -49,19 +49,19 @@ pub enum ReadReason {
     Refused(Errno),
 }
 
-impl fmt::Display for Reach {
+impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reach::Mapped => f.write_str("mapped"),
-            Reach::Loaded => f.write_str("loaded into memory, since it cannot be mapped"),
-            Reach::Read(ReadReason::Asked) => f.write_str("read by pread, as asked"),
-            Reach::Read(ReadReason::Remote(system)) => {
+            Route::Mapped => f.write_str("mapped"),
+            Route::Loaded => f.write_str("loaded into memory, since it cannot be mapped"),
+            Route::Read(ReadReason::Asked) => f.write_str("read by pread, as asked"),
+            Route::Read(ReadReason::Remote(system)) => {
                 write!(f, "read by pread, since page faults may be slow on {system:?}")
             }
-            Reach::Read(ReadReason::TooLarge) => {
+            Route::Read(ReadReason::TooLarge) => {
                 f.write_str("read by pread, since it is larger than the address space")
             }
-            Reach::Read(ReadReason::Refused(errno)) => {
+            Route::Read(ReadReason::Refused(errno)) => {
                 write!(f, "read by pread, since it could not be mapped ({errno})")
             }
         }

@@ -8,7 +8,7 @@
 #![allow(unsafe_code, reason = "implements an unsafe trait, and fills fresh memory")]
 
 use crate::access::{Access, View};
-use crate::backend::{Backend, Reach, ReadReason, special_file_system};
+use crate::backend::{Backend, ReadReason, Route, special_file_system};
 use crate::body::Body;
 use crate::error::{Error, ErrorKind, FileKind, Operation, Result};
 use crate::mapping::{Mapping, Protection, Sharing};
@@ -60,7 +60,7 @@ const LOADED_LEN_MAX: usize = 256 << 20;
 /// mmap(2), `MAP_SHARED`.
 pub struct FileMap {
     body: Body,
-    reach: Reach,
+    route: Route,
 }
 
 const _: () = {
@@ -101,7 +101,7 @@ impl Options {
         let (map, subject) =
             self.map_origin(self.origin(file.into(), object)).map_err(|(_, error)| error)?;
         // Where the file is read, a server may see O_NONBLOCK and take it seriously.
-        if (map.reach != Reach::Mapped || subject.system.is_some())
+        if (map.route != Route::Mapped || subject.system.is_some())
             && let Some(fd) = map.body.origin.fd()
         {
             let cleared =
@@ -216,7 +216,7 @@ impl Options {
             let kind = ErrorKind::NotMappable(FileKind::Device);
             (origin, if is_device { error.with_kind(kind) } else { error })
         })?;
-        Ok(FileMap { body, reach: Reach::Mapped })
+        Ok(FileMap { body, route: Route::Mapped })
     }
 
     /// Reads what could not be mapped, where it is the mapping that is refused and not the file.
@@ -260,14 +260,14 @@ impl Options {
             Ok(body)
         });
         match filled {
-            Ok(body) => Ok(FileMap { body, reach: Reach::Loaded }),
+            Ok(body) => Ok(FileMap { body, route: Route::Loaded }),
             Err(error) => Err((origin, error)),
         }
     }
 }
 
 fn read(subject: &Subject, origin: Origin, reason: ReadReason) -> FileMap {
-    FileMap { body: Body::unmapped(subject.len, origin), reach: Reach::Read(reason) }
+    FileMap { body: Body::unmapped(subject.len, origin), route: Route::Read(reason) }
 }
 
 fn file_kind(kind: FileType) -> FileKind {
@@ -373,14 +373,14 @@ impl FileMap {
     /// # Examples
     ///
     /// ```
-    /// use bifolio_map::{FileMap, Reach};
+    /// use bifolio_map::{FileMap, Route};
     ///
     /// let map = FileMap::open("/proc/version")?;
-    /// assert_eq!(map.backend(), Reach::Loaded);
+    /// assert_eq!(map.backend(), Route::Loaded);
     /// # Ok::<(), bifolio_map::Error>(())
     /// ```
-    pub fn backend(&self) -> Reach {
-        self.reach
+    pub fn backend(&self) -> Route {
+        self.route
     }
 
     /// The length of the file now, in bytes: 0 where it has none, and that of the copy where it was
@@ -401,7 +401,7 @@ impl FileMap {
     /// The mapping, for parts that build on one; `None` where nothing is mapped or what is mapped
     /// is a copy.
     pub fn mapping(&self) -> Option<FileMapping<'_>> {
-        (self.reach == Reach::Mapped).then_some(FileMapping { map: self })
+        (self.route == Route::Mapped).then_some(FileMapping { map: self })
     }
 
     /// Cuts it in two at byte `at`.
@@ -413,12 +413,12 @@ impl FileMap {
     /// page of the mapping; [`NoMemory`](crate::ErrorKind::NoMemory) where there is no descriptor
     /// left, since each half has its own. All with the map.
     pub fn split_at(self, at: usize) -> Result<(FileMap, FileMap), (FileMap, Error)> {
-        let FileMap { body, reach } = self;
+        let FileMap { body, route } = self;
         match body.split(at) {
             Ok((front, back)) => {
-                Ok((FileMap { body: front, reach }, FileMap { body: back, reach }))
+                Ok((FileMap { body: front, route }, FileMap { body: back, route }))
             }
-            Err((body, error)) => Err((FileMap { body, reach }, error)),
+            Err((body, error)) => Err((FileMap { body, route }, error)),
         }
     }
 
@@ -428,8 +428,8 @@ impl FileMap {
     ///
     /// What munmap(2) reports, with the map.
     pub fn unmap(self) -> Result<(), (FileMap, Error)> {
-        let FileMap { body, reach } = self;
-        body.unmap().map_err(|(body, error)| (FileMap { body, reach }, error))
+        let FileMap { body, route } = self;
+        body.unmap().map_err(|(body, error)| (FileMap { body, route }, error))
     }
 }
 
@@ -453,7 +453,7 @@ impl fmt::Debug for FileMap {
             .field("object", &self.body.origin.object)
             .field("offset", &self.body.origin.file_offset)
             .field("len", &self.body.len())
-            .field("reach", &self.reach)
+            .field("route", &self.route)
             .finish()
     }
 }

@@ -3,7 +3,7 @@
 //! It tells what was so when it was asked: others may fill a hole, or punch one, at any time.
 
 use crate::access::Access;
-use crate::backend::Reach;
+use crate::backend::Route;
 use crate::error::{ErrorKind, Operation, Result};
 use crate::file::FileMap;
 use crate::pages::sealed::HasBody;
@@ -77,7 +77,7 @@ impl FileMap {
         let origin = &self.body().origin;
         let position = |offset: usize| origin.file_offset.saturating_add(offset as u64);
         // What was loaded is a copy, of a file that told no length.
-        let len = origin.file_len().filter(|_| self.backend() != Reach::Loaded);
+        let len = origin.file_len().filter(|_| self.backend() != Route::Loaded);
         match len {
             Some(len_bytes) if len_bytes < position(range.end) => {
                 let kind = ErrorKind::Truncated { len_bytes };
@@ -94,7 +94,7 @@ impl DataRanges<'_> {
     /// The next run, and nothing where there is none up to the end.
     fn next_run(&self) -> Result<Option<Range<usize>>, Errno> {
         let origin = &self.map.body().origin;
-        let Some(file) = origin.fd().filter(|_| self.map.backend() != Reach::Loaded) else {
+        let Some(file) = origin.fd().filter(|_| self.map.backend() != Route::Loaded) else {
             return Ok(Some(self.at..self.end));
         };
         let from = origin.file_offset.saturating_add(self.at as u64);

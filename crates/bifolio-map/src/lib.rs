@@ -59,7 +59,7 @@ pub use access::{Reader, Writer};
 pub use anon::AnonMap;
 pub use anon_states::{NoAccessMap, ReadOnlyMap};
 #[cfg(feature = "std")]
-pub use backend::{Backend, Reach, ReadReason};
+pub use backend::{Backend, ReadReason, Route};
 pub use droppable::DroppableMap;
 pub use error::{Error, ErrorKind, FileKind, Operation, Result};
 pub use exec::ExecMap;

@@ -14,6 +14,7 @@ use crate::shared::SharedMap;
 use bifolio_sys::Errno;
 use bifolio_sys::fs::fd::{AsFd, BorrowedFd, OwnedFd};
 use bifolio_sys::fs::{self, MemfdFlags, SealFlags};
+use bifolio_sys::signal::without_sigxfsz;
 use core::ops::BitOr;
 
 /// What can no longer be done to a memory file, by anyone.
@@ -106,7 +107,7 @@ fn create(name: &str, len: u64, huge: HugePages) -> Result<OwnedFd> {
             .map_or(MemfdFlags::empty(), |size| MemfdFlags::from_bits_retain(size.log2() << 26));
     }
     let file = fs::memfd_create(name, flags).map_err(fail)?;
-    fs::ftruncate(&file, len).map_err(fail)?;
+    without_sigxfsz(|| fs::ftruncate(&file, len)).map_err(fail)?;
     Ok(file)
 }
 

@@ -10,6 +10,7 @@ use bifolio_sys::fs::fd::{AsFd, BorrowedFd, OwnedFd};
 use bifolio_sys::fs::{self, FallocateFlags, FileSystem, FileType};
 use bifolio_sys::guard::Cause;
 use bifolio_sys::page::page_size;
+use bifolio_sys::signal::without_sigxfsz;
 
 /// What lies behind a mapping.
 #[derive(Debug)]
@@ -119,7 +120,8 @@ fn allocate_page(fd: BorrowedFd<'_>, position: u64, file_len: u64) -> Verdict {
     let page = page_size().bytes() as u64;
     let start = position - position % page;
     let len = page.min(file_len - start);
-    match fs::fallocate(fd, FallocateFlags::KEEP_SIZE, start, len) {
+    // A file that is shortened meanwhile could meet the limit on file sizes, and its signal.
+    match without_sigxfsz(|| fs::fallocate(fd, FallocateFlags::KEEP_SIZE, start, len)) {
         // A file system that cannot allocate ahead can still say whether it can read.
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NODEV) => read_byte(fd, position),
         answer => verdict(fd, answer),

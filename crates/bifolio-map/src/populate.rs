@@ -150,7 +150,7 @@ fn touch(body: &Body, block: &Range<usize>, stride: usize) -> Result<()> {
     let (view, base) = (body.view(), body.ptr().addr().get());
     let mut at = block.start;
     while at < block.end {
-        view.load::<u8>(at).map_err(|error| cannot(body, block, at, &error))?;
+        view.touch(at).map_err(|error| cannot(body, block, at, &error))?;
         at += stride - (base + at) % stride;
     }
     Ok(())

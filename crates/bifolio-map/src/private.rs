@@ -22,7 +22,7 @@ use crate::object::Object;
 use crate::options::Options;
 use crate::origin::Origin;
 use crate::pages::{self, sealed::HasBody};
-use crate::shared::open_path;
+use crate::shared::{Part, open_path};
 use crate::span::Request;
 use bifolio_sys::Errno;
 use bifolio_sys::fs;
@@ -82,15 +82,17 @@ impl Options {
     }
 
     fn map_private_file(&self, file: OwnedFd, object: Object) -> Result<PrivateMap> {
+        let Part { len, page, .. } = self.part_of_file(&file, &object)?;
         let request = Request {
-            len: self.len_in_file(&file, &object)?,
+            len,
             protection: ProtFlags::READ | ProtFlags::WRITE,
             flags: MapFlags::PRIVATE | self.flags(),
             placement: self.placement,
         };
         let origin =
             Origin { object, file: Some(file), file_offset: self.offset, is_file_s: false };
-        Ok(PrivateMap { body: Body::map(request, origin)? })
+        let body = Body::map_pages(request, origin, page).map_err(|(_, error)| error)?;
+        Ok(PrivateMap { body })
     }
 }
 

@@ -20,7 +20,7 @@ use crate::object::Object;
 use crate::options::Options;
 use crate::origin::Origin;
 use crate::pages::sealed::HasBody;
-use crate::shared::{Lasting, SharedMap};
+use crate::shared::{Lasting, Part, SharedMap};
 use crate::span::Request;
 use bifolio_sys::Errno;
 use bifolio_sys::fs::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -62,7 +62,7 @@ impl Options {
     }
 
     pub(crate) fn map_read_only(&self, file: OwnedFd, object: Object) -> Result<ReadOnlySharedMap> {
-        let len = self.len_in_file(&file, &object)?;
+        let Part { len, is_readable, page } = self.part_of_file(&file, &object)?;
         // Before Linux 6.7 a file whose writing is sealed cannot be mapped shared, not even to be
         // read (its descriptor would permit mprotect(2)); its bytes are constant, so that a private
         // mapping is the same.
@@ -74,8 +74,9 @@ impl Options {
             flags: sharing | self.flags(),
             placement: self.placement,
         };
-        let origin = Origin { object, file: Some(file), file_offset: self.offset, is_file_s: true };
-        let body = Body::map(request, origin)?;
+        let origin =
+            Origin { object, file: Some(file), file_offset: self.offset, is_file_s: is_readable };
+        let body = Body::map_pages(request, origin, page).map_err(|(_, error)| error)?;
         Ok(ReadOnlySharedMap { body, len, lasting: Lasting::WhenSealed, is_private })
     }
 }

@@ -88,7 +88,7 @@ impl PrivateMap {
             let kind = ErrorKind::Truncated { len_bytes: source_len };
             return Err(origin.error(Operation::Read, kind, 0, self.len()));
         }
-        if fs::ioctl_ficlone(out, source).is_err() {
+        if without_sigxfsz(|| fs::ioctl_ficlone(out, source)).is_err() {
             without_sigxfsz(|| fs::ftruncate(out, source_len)).map_err(refused)?;
             copy_data(source, out, source_len).map_err(refused)?;
         }

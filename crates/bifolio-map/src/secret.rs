@@ -30,6 +30,7 @@ use crate::span::Request;
 use bifolio_sys::fs;
 use bifolio_sys::mm::{self, Advice as RawAdvice, MapFlags, ProtFlags};
 use bifolio_sys::page::page_size;
+use bifolio_sys::signal::without_sigxfsz;
 use core::fmt;
 use core::mem;
 
@@ -83,7 +84,9 @@ impl Options {
         here.wipe_on_fork(0..1)?;
         let file = mm::memfd_secret().map_err(fail)?;
         let file_len = page_size().round_up(len).ok_or_else(too_large)? as u64;
-        fs::ftruncate(&file, file_len).map_err(|errno| match i64::try_from(file_len) {
+        without_sigxfsz(|| fs::ftruncate(&file, file_len)).map_err(|errno| match i64::try_from(
+            file_len,
+        ) {
             Ok(_) => fail(errno),
             Err(_) => too_large(),
         })?;

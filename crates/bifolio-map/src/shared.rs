@@ -28,8 +28,9 @@ use crate::origin::Origin;
 use crate::pages::sealed::HasBody;
 use crate::span::Request;
 use bifolio_sys::fs::fd::{AsFd, BorrowedFd, OwnedFd};
-use bifolio_sys::fs::{self, FileType};
+use bifolio_sys::fs::{self, FileSystem, FileType, Stat};
 use bifolio_sys::mm::{MapFlags, ProtFlags};
+use bifolio_sys::page::{PageSize, page_size};
 use bifolio_sys::sync::{AtomicUsize, Ordering};
 use core::fmt;
 
@@ -113,20 +114,26 @@ impl Options {
     }
 
     pub(crate) fn map_shared(&self, file: OwnedFd, object: Object) -> Result<SharedMap> {
-        let len = self.len_in_file(&file, &object)?;
-        let origin = Origin { object, file: Some(file), file_offset: self.offset, is_file_s: true };
-        let body = Body::map(self.shared_request(len), origin)?;
+        let Part { len, is_readable, page } = self.part_of_file(&file, &object)?;
+        let request = self.shared_request(len);
+        let origin =
+            Origin { object, file: Some(file), file_offset: self.offset, is_file_s: is_readable };
+        let body = Body::map_pages(request, origin, page).map_err(|(_, error)| error)?;
         Ok(SharedMap::from_body(body, len, Lasting::WhenSealed))
     }
 
-    /// The bytes to map of `file`: what was asked for, or the rest of the file.
-    pub(crate) fn len_in_file(&self, file: impl AsFd, object: &Object) -> Result<usize> {
-        let file_len = mappable_len(file, object, self.len.is_some())?;
-        match self.len {
-            Some(len) => Ok(len),
+    /// The part to map of `file`: what was asked for, or the rest of the file.
+    pub(crate) fn part_of_file(&self, file: impl AsFd, object: &Object) -> Result<Part> {
+        let file = file.as_fd();
+        let stat = stat_of(file, object)?;
+        let file_len = mappable_len(&stat, object, self.len.is_some())?;
+        let len = match self.len {
+            Some(len) => len,
             None => usize::try_from(file_len.saturating_sub(self.offset))
-                .map_err(|_| Error::new(Operation::Map, object, ErrorKind::TooLarge)),
-        }
+                .map_err(|_| Error::new(Operation::Map, object, ErrorKind::TooLarge))?,
+        };
+        let is_readable = FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice;
+        Ok(Part { len, is_readable, page: page_of_file(file, &stat) })
     }
 
     /// The addresses to map for `len` bytes now and as many as were reserved for later.
@@ -144,11 +151,19 @@ impl Options {
     }
 }
 
+/// What is mapped of a file.
+pub(crate) struct Part {
+    pub(crate) len: usize,
+    /// Whether reading the file is reading the mapping: not so for a character device, from which
+    /// it could take what others wait for.
+    pub(crate) is_readable: bool,
+    /// The size of its pages: huge ones are mapped and unmapped as a whole.
+    pub(crate) page: PageSize,
+}
+
 /// The length of an open file, or why it cannot be mapped; a device has none of its own, so that
 /// one must be given.
-pub(crate) fn mappable_len(file: impl AsFd, object: &Object, is_len_given: bool) -> Result<u64> {
-    let stat =
-        fs::fstat(file).map_err(|errno| Error::from_errno(Operation::Stat, object, errno))?;
+fn mappable_len(stat: &Stat, object: &Object, is_len_given: bool) -> Result<u64> {
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => return Ok(stat.st_size as u64),
         FileType::BlockDevice | FileType::CharacterDevice if is_len_given => return Ok(0),
@@ -159,6 +174,20 @@ pub(crate) fn mappable_len(file: impl AsFd, object: &Object, is_len_given: bool)
         _ => FileKind::Other,
     };
     Err(Error::new(Operation::Map, object, ErrorKind::NotMappable(kind)))
+}
+
+/// The size of the pages that a file is mapped by. Its file system is asked only where its blocks
+/// are so large that they could be huge pages.
+fn page_of_file(file: BorrowedFd<'_>, stat: &Stat) -> PageSize {
+    let (page, block) = (page_size(), stat.st_blksize as usize);
+    if block <= page.bytes() || fs::file_system(file) != Ok(FileSystem::Hugetlbfs) {
+        return page;
+    }
+    PageSize::new(block).unwrap_or(page)
+}
+
+fn stat_of(file: BorrowedFd<'_>, object: &Object) -> Result<Stat> {
+    fs::fstat(file).map_err(|errno| Error::from_errno(Operation::Stat, object, errno))
 }
 
 #[cfg(feature = "std")]
@@ -198,7 +227,7 @@ impl Options {
         options.read(true).write(true).create(true).truncate(false);
         let (file, object) = open_path(&options, path.as_ref())?;
         let end = self.offset.saturating_add(len as u64);
-        let file_len = mappable_len(&file, &object, false)?;
+        let file_len = mappable_len(&stat_of(file.as_fd(), &object)?, &object, false)?;
         if file_len < end {
             allocate(file.as_fd(), file_len..end).map_err(|errno| {
                 Error::from_errno(Operation::Grow, &object, errno).with_range(file_len..end)

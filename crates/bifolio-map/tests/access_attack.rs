@@ -263,12 +263,12 @@ fn a_closed_page_is_an_error_and_not_a_loop() {
     }
 }
 
-/// Opens the page that was closed at the second fault, which the routine that looks for the exact
-/// byte meets, and lets the access fail all the same.
+/// Opens the page that was closed when the faults that it was given have come, and lets the access
+/// fail all the same.
 unsafe fn open_too_late(info: &fault::Info, faults: usize) -> fault::Resolution {
     // SAFETY: the registration was given the address of a counter that outlives it.
     let faults = unsafe { &*(faults as *const AtomicUsize) };
-    if faults.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
+    if faults.fetch_sub(1, Ordering::SeqCst) != 1 {
         return fault::Resolution::Decline;
     }
     let page = (info.addr - info.addr % PAGE) as *mut libc::c_void;
@@ -298,24 +298,28 @@ fn a_page_that_comes_back_costs_nothing() {
         // a signal handler may.
         let resolver =
             unsafe { fault::register(start..start + PAGE, open_too_late, data) }.unwrap();
-        let close = || close_page(map, aligned(map) + CUT);
+        let close = |faults_left| {
+            assert_eq!(faults.swap(faults_left, Ordering::SeqCst), 0, "side {side}");
+            close_page(map, aligned(map) + CUT);
+        };
         let [source, target] = windows;
 
-        close();
+        close(2);
         assert_eq!(source.compare(&target).unwrap(), None);
         for changed in [CUT, CUT + 1, CUT + 9000] {
             target.store(&!model[changed], changed).unwrap();
-            close();
+            close(2);
             assert_eq!(source.compare(&target).unwrap(), Some(changed), "side {side}");
             target.store(&model[changed], changed).unwrap();
         }
 
         target.fill(0..LEN, 0).unwrap();
-        close();
+        // Reading a page is tried once more than writing it.
+        close(2 - side);
         assert_eq!(source.copy_to_view(&target).unwrap(), LEN);
         drop(resolver);
         assert!(target.read_to_vec(0..LEN).unwrap() == model, "side {side}");
-        assert_eq!(faults.swap(0, Ordering::SeqCst), 2 * 5);
+        assert_eq!(faults.load(Ordering::SeqCst), 0, "side {side}");
     }
 }
 
@@ -385,6 +389,10 @@ fn refused() {
     let options = Options::new().offset(100);
     let (map, shared) = (options.open(&file.0).unwrap(), options.open_shared(&file.0).unwrap());
     let memory = SharedMap::anon(LEN).unwrap();
+    let device = Options::new().len(LEN).open_shared("/dev/zero").unwrap();
+    device.store(&7_u8, 0).unwrap();
+    let appending = fs::OpenOptions::new().read(true).append(true).open(&file.0).unwrap();
+    let appending = SharedMap::from_file(appending).unwrap();
     if let Err(error) = refuse_copies() {
         println!("skipped: seccomp filters cannot be installed: {error}");
         return;
@@ -403,11 +411,27 @@ fn refused() {
     assert_eq!(fs::metadata(&file.0).unwrap().len(), CUT as u64, "a write made the file longer");
     assert_eq!(fs::read(&file.0).unwrap(), model[..CUT]);
 
+    // What is written at an offset would be appended.
+    let error = appending.view_mut().by_syscall().write_all_at(b"here", 0).unwrap_err();
+    assert_eq!((error.kind(), error.done_bytes()), (ErrorKind::Unsupported, 0));
+    assert_eq!(fs::read(&file.0).unwrap(), model[..CUT]);
+
+    // A device's bytes are not those that it is mapped with.
+    let error = device.by_syscall().load::<u8>(0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotPermitted);
+
     // Where there is no file to ask, the refusal is the answer.
     let error = memory.by_syscall().read_exact_at(&mut [0; 8], 16).unwrap_err();
     assert_eq!((error.kind(), error.done_bytes()), (ErrorKind::NotPermitted, 0));
     assert_eq!(io::Error::from(error).raw_os_error(), Some(libc::EPERM));
     memory.view_mut().by_syscall().write_all_at(b"x", 0).unwrap_err();
+
+    // The limit on file sizes is an error, and no signal.
+    let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+    // SAFETY: the limit lives until the call returns.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit) }, 0);
+    let error = window.write_all_at(b"beyond", 50).unwrap_err();
+    assert_eq!((error.kind(), error.done_bytes()), (ErrorKind::TooLarge, 0));
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod scratch;
 
 use bifolio_map::{
     Access, Backend, ErrorKind, FileKind, FileMap, FileSystem, Mapping, Operation, Options, Pages,
-    Protection, Reach, ReadReason, Sharing,
+    Protection, ReadReason, Route, Sharing,
 };
 use bifolio_sys::Errno;
 use bifolio_sys::fs::{MemfdFlags, OFlags, fstat, ftruncate, memfd_create};
@@ -68,10 +68,10 @@ fn every_backend_reads_the_same_bytes() {
 fn a_map_tells_how_it_is_reached() {
     let scratch = Scratch::new();
     let path = scratch.file("file", b"folio");
-    assert_eq!(FileMap::open(&path).unwrap().backend(), Reach::Mapped);
-    assert_eq!(open_by(Backend::Map, &path).backend(), Reach::Mapped);
+    assert_eq!(FileMap::open(&path).unwrap().backend(), Route::Mapped);
+    assert_eq!(open_by(Backend::Map, &path).backend(), Route::Mapped);
     let read = open_by(Backend::Read, &path);
-    assert_eq!(read.backend(), Reach::Read(ReadReason::Asked));
+    assert_eq!(read.backend(), Route::Read(ReadReason::Asked));
     assert!(read.mapping().is_none());
     assert!(format!("{read:?}").contains("Asked"), "{read:?}");
 
@@ -171,7 +171,7 @@ fn what_is_gone_is_an_error_with_its_range_in_the_file() {
 #[test]
 fn files_that_tell_no_length_are_loaded() {
     let map = FileMap::open("/proc/self/smaps").unwrap();
-    assert_eq!(map.backend(), Reach::Loaded);
+    assert_eq!(map.backend(), Route::Loaded);
     assert!(map.mapping().is_none());
     let mut text = vec![0; map.len()];
     map.read_exact_at(&mut text, 0).unwrap();
@@ -207,7 +207,7 @@ fn files_that_tell_a_wrong_length_are_loaded() {
     };
     assert_ne!(fs::metadata(path).unwrap().len(), content.len() as u64);
     let map = FileMap::open(path).unwrap();
-    assert_eq!(map.backend(), Reach::Loaded);
+    assert_eq!(map.backend(), Route::Loaded);
     let mut bytes = vec![0; map.len()];
     map.read_exact_at(&mut bytes, 0).unwrap();
     assert_eq!(bytes, content);
@@ -237,7 +237,7 @@ fn what_is_no_run_of_bytes_is_told_by_its_kind_at_once() {
 #[test]
 fn a_character_device_that_can_be_mapped_is_shown_for_the_length_given() {
     let map = Options::new().len(2 * page()).open("/dev/zero").unwrap();
-    assert_eq!(map.backend(), Reach::Mapped);
+    assert_eq!(map.backend(), Route::Mapped);
     assert_eq!(map.load::<u64>(page()).unwrap(), 0);
     assert_eq!(map.current_len().unwrap(), 0);
 }
@@ -254,7 +254,7 @@ fn a_block_device_is_shown_whole() {
     let Some(map) = map else {
         return println!("skipped: no block device can be opened here");
     };
-    assert_eq!(map.backend(), Reach::Mapped);
+    assert_eq!(map.backend(), Route::Mapped);
     assert_eq!(map.current_len().unwrap(), map.len() as u64);
     let mut bytes = [0; 512];
     map.read_exact_at(&mut bytes, map.len() - 512).unwrap();
@@ -270,7 +270,7 @@ fn a_file_larger_than_the_address_space_is_read() {
     file.set_len(1 << 62).unwrap();
     file.write_at(b"folio", (1 << 61) + 1).unwrap();
     let map = FileMap::open(&path).unwrap();
-    assert_eq!(map.backend(), Reach::Read(ReadReason::TooLarge));
+    assert_eq!(map.backend(), Route::Read(ReadReason::TooLarge));
     assert_eq!(map.len(), 1 << 62);
     let mut bytes = [0; 5];
     map.read_exact_at(&mut bytes, (1 << 61) + 1).unwrap();
@@ -281,7 +281,7 @@ fn a_file_larger_than_the_address_space_is_read() {
     assert_eq!(error.range(), Some(0..1 << 62));
     // A part of it can be mapped.
     let part = Options::new().offset(1 << 61).len(page()).open(&path).unwrap();
-    assert_eq!(part.backend(), Reach::Mapped);
+    assert_eq!(part.backend(), Route::Mapped);
     assert_eq!(part.load::<u8>(1).unwrap(), b'f');
     // A length that nobody has.
     let path = scratch.file("small", b"folio");
@@ -303,7 +303,7 @@ fn few_addresses() {
     let path = scratch.file("large", b"folio");
     OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
     let map = FileMap::open(&path).unwrap();
-    assert_eq!(map.backend(), Reach::Read(ReadReason::Refused(Errno::NOMEM)));
+    assert_eq!(map.backend(), Route::Read(ReadReason::Refused(Errno::NOMEM)));
     assert_eq!(map.load::<u8>(0).unwrap(), b'f');
     let error = Options::new().backend(Backend::Map).open(&path).unwrap_err();
     assert_eq!((error.kind(), error.errno()), (ErrorKind::NoMemory, Some(Errno::NOMEM)));
@@ -412,15 +412,15 @@ fn served() {
     let path = scratch.join("file");
     let broken = 32 * page();
     let auto = FileMap::open(&path).unwrap();
-    assert_eq!(auto.backend(), Reach::Read(ReadReason::Remote(FileSystem::Fuse)));
+    assert_eq!(auto.backend(), Route::Read(ReadReason::Remote(FileSystem::Fuse)));
     assert_eq!(auto.len(), content.len());
     assert!(!waits_never(&path), "O_NONBLOCK is left on a file that a server reads");
     // A lock needs a mapping.
     let locked = Options::new().len(page()).locked().open(&path).unwrap();
-    assert_eq!(locked.backend(), Reach::Mapped);
+    assert_eq!(locked.backend(), Route::Mapped);
     for backend in [Backend::Auto, Backend::Map, Backend::Read] {
         let map = open_by(backend, &path);
-        assert_eq!(map.backend() == Reach::Mapped, backend == Backend::Map);
+        assert_eq!(map.backend() == Route::Mapped, backend == Backend::Map);
         let mut bytes = vec![0; broken];
         map.read_exact_at(&mut bytes, 0).unwrap();
         assert!(bytes == content[..broken]);
@@ -450,10 +450,10 @@ fn a_file_of_huge_pages_is_mapped_and_unmapped_by_them() {
     let options = Options::new().offset(5).len(huge);
     let map = options.map_file(File::from(file)).unwrap();
     assert_eq!(map.load::<u64>(huge - 8).unwrap(), 0);
-    if map.backend() == Reach::Read(ReadReason::Refused(Errno::NOMEM)) {
+    if map.backend() == Route::Read(ReadReason::Refused(Errno::NOMEM)) {
         return println!("skipped: the pool of huge pages is empty");
     }
-    assert_eq!(map.backend(), Reach::Mapped);
+    assert_eq!(map.backend(), Route::Mapped);
     let start = map.mapping().unwrap().as_ptr().addr();
     assert_eq!(start % huge, 5);
     map.populate(0..map.len()).unwrap();

@@ -1,8 +1,8 @@
 //! Two views at once: comparing them, and copying from one to the other.
 //!
-//! A fault of a guarded access to both does not say on which side it was. So the byte at which it
-//! stopped is asked for by itself, first here, then there: each answer is exact, and the rest goes
-//! on behind it.
+//! A fault of a guarded access to both does not say on which side it was. So the block at which it
+//! stopped is asked for in private copies, first here, then there: each answer is exact, and the
+//! rest goes on behind it.
 //!
 //! # Safety
 //!
@@ -14,7 +14,7 @@ use super::{Via, View, ViewMut};
 use crate::error::Result;
 use bifolio_sys::guard;
 
-/// The length of the private copies where a side is not guarded, in bytes.
+/// The length of the private copies where a side faulted or is not guarded, in bytes.
 const BLOCK_LEN: usize = 4096;
 
 impl View<'_> {
@@ -38,31 +38,18 @@ impl View<'_> {
     /// ```
     pub fn compare(&self, other: &View<'_>) -> Result<Option<usize>> {
         let len = self.len().min(other.len());
-        if self.via != Via::Guarded || other.via != Via::Guarded {
-            return self.compare_in_blocks(other, len);
-        }
+        let are_guarded = self.via == Via::Guarded && other.via == Via::Guarded;
         let mut at = 0;
         while at < len {
-            // SAFETY: `at < len`, which is within both windows, and both are guarded (invariants 0
-            // and 2 of the view).
-            match unsafe { guard::compare(self.address(at), other.address(at), len - at) } {
-                Ok(found) => return Ok(found.map(|index| at + index)),
-                Err(fault) => at += fault.done,
+            if are_guarded {
+                // SAFETY: `at < len`, which is within both windows, and both are guarded
+                // (invariants 0 and 2 of the view).
+                match unsafe { guard::compare(self.address(at), other.address(at), len - at) } {
+                    Ok(found) => return Ok(found.map(|index| at + index)),
+                    Err(fault) => at += fault.done,
+                }
             }
-            let mine: u8 = self.load(at).map_err(|error| self.of_whole(error, 0, len, at))?;
-            let theirs: u8 = other.load(at).map_err(|error| other.of_whole(error, 0, len, at))?;
-            if mine != theirs {
-                return Ok(Some(at));
-            }
-            at += 1;
-        }
-        Ok(None)
-    }
-
-    fn compare_in_blocks(&self, other: &View<'_>, len: usize) -> Result<Option<usize>> {
-        let (mut mine, mut theirs) = ([0; BLOCK_LEN], [0; BLOCK_LEN]);
-        let mut at = 0;
-        while at < len {
+            let (mut mine, mut theirs) = ([0; BLOCK_LEN], [0; BLOCK_LEN]);
             let block = &mut mine[..BLOCK_LEN.min(len - at)];
             let count = self.read_on(block, at).map_err(|e| self.of_whole(e, 0, len, at))?;
             let block = &mut theirs[..count];
@@ -97,28 +84,18 @@ impl View<'_> {
     /// ```
     pub fn copy_to_view(&self, target: &ViewMut<'_>) -> Result<usize> {
         let len = self.len().min(target.len());
-        if self.via != Via::Guarded || target.via != Via::Guarded {
-            return self.copy_in_blocks(target, len);
-        }
+        let are_guarded = self.via == Via::Guarded && target.via == Via::Guarded;
         let mut at = 0;
         while at < len {
-            // SAFETY: `at < len`, which is within both windows, and both are guarded (invariants 0
-            // and 2 of the view); no reference covers the target (invariant 1).
-            match unsafe { guard::copy(target.address(at), self.address(at), len - at) } {
-                Ok(()) => return Ok(len),
-                Err(fault) => at += fault.done,
+            if are_guarded {
+                // SAFETY: `at < len`, which is within both windows, and both are guarded
+                // (invariants 0 and 2 of the view); no reference covers the target (invariant 1).
+                match unsafe { guard::copy(target.address(at), self.address(at), len - at) } {
+                    Ok(()) => return Ok(len),
+                    Err(fault) => at += fault.done,
+                }
             }
-            let byte: u8 = self.load(at).map_err(|error| self.of_whole(error, 0, len, at))?;
-            target.store(&byte, at).map_err(|error| target.of_whole(error, 0, len, at))?;
-            at += 1;
-        }
-        Ok(len)
-    }
-
-    fn copy_in_blocks(&self, target: &ViewMut<'_>, len: usize) -> Result<usize> {
-        let mut block = [0; BLOCK_LEN];
-        let mut at = 0;
-        while at < len {
+            let mut block = [0; BLOCK_LEN];
             let block = &mut block[..BLOCK_LEN.min(len - at)];
             let count = self.read_on(block, at).map_err(|e| self.of_whole(e, 0, len, at))?;
             target.write_all_at(&block[..count], at).map_err(|error| {

@@ -32,12 +32,13 @@ impl View<'_> {
             return self.find_within(&[byte], from, &mut [0; BLOCK_LEN]);
         }
         let len = self.len() - from;
-        self.guarded(Operation::Read, from, len, move |done| {
+        let search = |done| {
             // SAFETY: `from + done <= self.len()`, so the rest lies inside the window, which is
             // guarded (invariants 0 and 2 of the view).
             let found = unsafe { guard::find_byte(self.address(from + done), byte, len - done) }?;
             Ok(found.map(|index| from + done + index))
-        })
+        };
+        self.guarded_read(from, len, search, |file, done| file.find_byte(byte, from + done))
     }
 
     /// The offset of the first occurrence of `needle` at or after `from`; an empty one occurs at

@@ -12,8 +12,10 @@
 use super::attempt::Attempt;
 use super::{Via, View, ViewMut};
 use crate::error::{Operation, Result};
+use bifolio_sys::fs::OFlags;
 use bifolio_sys::fs::fd::BorrowedFd;
 use bifolio_sys::mm::IoVec;
+use bifolio_sys::signal::without_sigxfsz;
 use bifolio_sys::{Errno, fs, process};
 
 impl View<'_> {
@@ -78,11 +80,19 @@ impl ViewMut<'_> {
     /// Writes to the file what lies before its end, which a mapping would not move either: 0 bytes
     /// beyond it.
     ///
-    /// A file that another process shortens between the two calls does grow again.
+    /// A file that another process shortens between the two calls does grow again. One that is open
+    /// for appending is refused: there pwrite(2) writes at the end, whatever offset it is given.
     fn write_within(&self, fd: BorrowedFd<'_>, buf: &[u8], position: u64) -> Result<usize, Errno> {
+        if fs::fcntl_getfl(fd)?.contains(OFlags::APPEND) {
+            return Err(Errno::OPNOTSUPP);
+        }
         let rest = self.origin.file_len().unwrap_or(0).saturating_sub(position);
         let len = rest.min(buf.len() as u64) as usize;
-        if len == 0 { Ok(0) } else { fs::pwrite(fd, &buf[..len], position) }
+        if len == 0 {
+            return Ok(0);
+        }
+        // Where the limit was lowered below the file's length.
+        without_sigxfsz(|| fs::pwrite(fd, &buf[..len], position))
     }
 }
 

@@ -148,6 +148,11 @@ impl<'a> View<'a> {
         View { via, ..self }
     }
 
+    /// The same bytes, read from the file, where that is reading the mapping.
+    pub(super) fn by_file(&self) -> Option<View<'a>> {
+        self.origin.mirror().map(|_| View { via: Via::File, ..*self })
+    }
+
     /// Reads from `offset` into `buf`: as many bytes as `buf` has room for and the view has left; 0
     /// at its end.
     ///
@@ -248,11 +253,15 @@ impl<'a> View<'a> {
             // SAFETY: the caller's promise.
             return unsafe { self.fetch_by_syscall(target, offset, len) };
         }
-        self.guarded(Operation::Read, offset, len, move |done| {
+        let copy = |done| {
             let (target, source) = (target.wrapping_add(done), self.address(offset + done));
             // SAFETY: the source is inside the window and guarded (invariants 0 and 2), and the
             // target the caller's; `done <= len`.
             unsafe { guard::copy(target, source, len - done) }
+        };
+        self.guarded_read(offset, len, copy, |file, done| {
+            // SAFETY: the rest of the same range, and of the same target.
+            unsafe { file.fetch(target.wrapping_add(done), offset + done, len - done) }
         })
     }
 

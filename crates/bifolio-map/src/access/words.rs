@@ -50,16 +50,27 @@ impl View<'_> {
         let size = size_of::<T>();
         self.check(Operation::Read, offset, size)?;
         if self.has_word(offset, size) {
-            return self.guarded(Operation::Read, offset, size, move |_| {
-                // SAFETY: just checked.
-                unsafe { load_word(self.address(offset)) }
-            });
+            // SAFETY: just checked.
+            let load = |_| unsafe { load_word(self.address(offset)) };
+            return self.guarded_read(offset, size, load, |file, _| file.load_slowly(offset));
         }
         let mut value = MaybeUninit::<T>::uninit();
         // SAFETY: the range was checked, and the value has room for a `T`.
         unsafe { self.fetch(value.as_mut_ptr().cast(), offset, size) }?;
         // SAFETY: all bytes of the value were written, and any bytes are a `T`.
         Ok(unsafe { value.assume_init() })
+    }
+
+    /// Brings the page of the byte at `offset` in by reading it: no system call stands in for that.
+    pub(crate) fn touch(&self, offset: usize) -> Result<()> {
+        self.check(Operation::Read, offset, 1)?;
+        if self.via != Via::Guarded {
+            return self.load::<u8>(offset).map(drop);
+        }
+        self.guarded(Operation::Read, offset, 1, move |_| {
+            // SAFETY: within the view and guarded, as was just checked.
+            unsafe { load_word::<u8>(self.address(offset)) }.map(drop)
+        })
     }
 
     /// Whether the `size` bytes at `offset` lie within the view, are reached by the assembly, and

@@ -1,7 +1,9 @@
 //! What this binary does as a child of its own tests: the scenario that `BIFOLIO_CHILD` names.
 
 use crate::attack;
-use bifolio_map::{Access, AccessMut, ErrorKind, Operation, Options, PrivateMap, SharedMap};
+use bifolio_map::{
+    Access, AccessMut, ErrorKind, Operation, Options, PrivateMap, SecretMap, SharedMap,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +49,15 @@ fn grow_beyond_limit(path: &Path) {
     assert_eq!((error.operation(), error.kind()), (Operation::Grow, ErrorKind::TooLarge));
     assert_eq!(error.errno(), Some(bifolio_sys::Errno::FBIG));
     assert_eq!((map.len(), fs::metadata(path).unwrap().len()), (4096, 4096));
+    let error = SharedMap::memfd("too large", 1 << 20).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    match SecretMap::new(1 << 20) {
+        Ok(_) => panic!("it is larger than files may be"),
+        Err(error) => assert!(
+            [ErrorKind::TooLarge, ErrorKind::Unsupported].contains(&error.kind()),
+            "{error}"
+        ),
+    }
     map.grow(8192).unwrap();
     map.write_all_at(&[1; 4096], 4096).unwrap();
 }

@@ -3,7 +3,8 @@
 use bifolio_map::{Access, AccessMut, ErrorKind, MemoryFile, Operation, Options, SharedMap};
 use bifolio_map::{HugePages, ReadOnlySharedMap, Seals};
 use bifolio_sys::Errno;
-use bifolio_sys::fs::{FallocateFlags, fallocate, fcntl_dupfd_cloexec, ftruncate};
+use bifolio_sys::fs::{FallocateFlags, MemfdFlags};
+use bifolio_sys::fs::{fallocate, fcntl_dupfd_cloexec, fstat, ftruncate, memfd_create};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -130,4 +131,22 @@ fn a_memory_file_of_huge_pages() {
     map.seal(Seals::LASTING).unwrap();
     map.atomic_ref::<AtomicU64>(4096).unwrap().store(1, Ordering::SeqCst);
     map.unmap().unwrap();
+}
+
+#[test]
+fn a_file_of_huge_pages_handed_over_is_mapped_by_them() {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::HUGETLB;
+    let Ok(file) = memfd_create(c"huge", flags) else {
+        return println!("skipped: this kernel has no huge pages");
+    };
+    let huge = fstat(&file).unwrap().st_blksize as usize;
+    // No page of the pool is promised or touched, so an empty one will do.
+    let options = Options::new().no_reserve().len(huge / 2);
+    ftruncate(&file, 2 * huge as u64).unwrap();
+    let (map, error) = options.shared_file(duplicate(&file)).unwrap().split_at(4096).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misaligned { align_bytes: huge });
+    // It succeeds only with a length of whole huge pages.
+    map.unmap().unwrap();
+    options.private_file(duplicate(&file)).unwrap().unmap().unwrap();
+    options.shared_file_read_only(file).unwrap().unmap().unwrap();
 }
