@@ -50,7 +50,15 @@ impl ColorWhen {
 
     /// Makes it the choice of the whole process.
     pub(crate) fn apply(self) {
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         match self {
+            // anstream would let CI overrule a terminal that says it is dumb.
+            ColorWhen::Auto
+                if std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+                    && !is_set("CLICOLOR_FORCE") =>
+            {
+                ColorChoice::Never
+            }
             ColorWhen::Auto => ColorChoice::Auto,
             ColorWhen::Always => ColorChoice::Always,
             ColorWhen::Never => ColorChoice::Never,

@@ -89,8 +89,9 @@ fn each_stream_has_colours_where_it_is_a_terminal() {
     assert!(shown.contains(ESCAPE), "{shown}");
     let width = shown.lines().map(|line| line.trim_end().chars().count()).max();
     assert!(width > Some(150), "four panels fit in 200 columns: {shown}");
-    for env in [("NO_COLOR", "1"), ("TERM", "dumb")] {
-        let shown = on_terminal(&hex, &[env]).unwrap();
+    for env in [&[("NO_COLOR", "1")][..], &[("TERM", "dumb")], &[("TERM", "dumb"), ("CI", "true")]]
+    {
+        let shown = on_terminal(&hex, env).unwrap();
         assert!(!shown.contains(ESCAPE) && shown.contains("62 79 74 65 73"), "{env:?} {shown}");
     }
     // Standard error is the terminal, standard output is not, and the other way round.

@@ -29,7 +29,7 @@ fn sizes_and_holes_are_those_of_the_file() {
     assert_eq!(found["path"], path);
     assert_eq!(found["size_bytes"], stat.len());
     assert_eq!(found["allocated_bytes"], stat.blocks() * 512);
-    assert_eq!(found["reach"], "mapped");
+    assert_eq!(found["route"], "mapped");
     if stat.blocks() * 512 > 1 << 20 {
         println!("skipped: the file system of the temporary directory knows no holes");
         return;

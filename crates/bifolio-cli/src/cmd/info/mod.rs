@@ -9,7 +9,7 @@ use crate::failure::{Exit, Failure};
 use crate::json;
 use anstyle::{AnsiColor, Style};
 use bifolio::page::{page_size, thp_size};
-use bifolio::{Access, FileMap, Reach};
+use bifolio::{Access, FileMap, Route};
 use mounts::Mount;
 use pages::{Document, Known, LEGEND};
 use serde::Serialize;
@@ -80,7 +80,7 @@ struct Info<'a> {
     data: (u64, u64),
     holes: (u64, u64),
     mount: Option<Mount>,
-    reach: Reach,
+    route: Route,
     pages: Known,
 }
 
@@ -107,7 +107,7 @@ impl<'a> Info<'a> {
             data,
             holes,
             mount: mounts::holding(path),
-            reach: map.backend(),
+            route: map.backend(),
             pages: pages::look(&map)?,
         })
     }
@@ -117,7 +117,7 @@ impl<'a> Info<'a> {
         writeln!(console, "{title}")?;
         let mut line = |name: &str, text: String| writeln!(console, "  {name:<12}{text}");
         line("size", exact(self.size_bytes))?;
-        if self.reach == Reach::Loaded {
+        if self.route == Route::Loaded {
             line("bytes", format!("{} were read: it tells no true size", grouped(self.len_bytes)))?;
         } else {
             line("allocated", exact(self.allocated_bytes))?;
@@ -129,7 +129,7 @@ impl<'a> Info<'a> {
             |mount| format!("{}, mounted at {}", mount.kind, mount.point.display()),
         );
         line("file system", mount)?;
-        line("reached", how(self.reach))?;
+        line("reached", how(self.route))?;
         let page = page_size().bytes() as u64;
         let huge = thp_size().map_or_else(
             |_| "huge ones unknown".to_owned(),
@@ -142,7 +142,7 @@ impl<'a> Info<'a> {
 
     fn show_pages(&self, console: &mut Console) -> Result<(), Failure> {
         let (all, cells) = match &self.pages {
-            _ if self.reach == Reach::Loaded => {
+            _ if self.route == Route::Loaded => {
                 return Ok(writeln!(console, "  in memory   the copy that was made to read it")?);
             }
             Known::Untold(reason) => {
@@ -189,12 +189,12 @@ impl<'a> Info<'a> {
             hole_bytes: self.holes.1,
             file_system: self.mount.as_ref().map(|mount| mount.kind.as_str()),
             mount_point: self.mount.as_ref().map(|mount| json::Path(&mount.point)),
-            reach: match self.reach {
-                Reach::Mapped => "mapped",
-                Reach::Loaded => "loaded",
+            route: match self.route {
+                Route::Mapped => "mapped",
+                Route::Loaded => "loaded",
                 _ => "read",
             },
-            reach_reason: how(self.reach),
+            route_reason: how(self.route),
             page_bytes: page_size().bytes() as u64,
             huge_page_bytes: thp_size().ok().map(|size| size.bytes() as u64),
             pages: Document::from(&self.pages),
@@ -215,18 +215,18 @@ struct InfoDocument<'a> {
     hole_bytes: u64,
     file_system: Option<&'a str>,
     mount_point: Option<json::Path<'a>>,
-    reach: &'static str,
-    reach_reason: String,
+    route: &'static str,
+    route_reason: String,
     page_bytes: u64,
     huge_page_bytes: Option<u64>,
     pages: Document,
 }
 
 /// How the bytes are reached, and why so.
-fn how(reach: Reach) -> String {
-    match reach {
-        Reach::Mapped => "by a mapping: a page comes in when it is first read".to_owned(),
-        _ => reach.to_string(),
+fn how(route: Route) -> String {
+    match route {
+        Route::Mapped => "by a mapping: a page comes in when it is first read".to_owned(),
+        _ => route.to_string(),
     }
 }
 

@@ -4,7 +4,7 @@
 //! it through /proc.
 
 use crate::failure::Failure;
-use bifolio::{Access, Backend, FileMap, Options, Reach};
+use bifolio::{Access, Backend, FileMap, Options, Route};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::fd::AsRawFd;
@@ -44,7 +44,7 @@ impl Subject {
         };
         // It says clearly what cannot be mapped.
         let map = FileMap::open(&path)?;
-        if map.is_empty() || map.backend() == Reach::Loaded {
+        if map.is_empty() || map.backend() == Route::Loaded {
             let name = name.unwrap_or(&path).display();
             return Err(Failure::Message {
                 text: format!("{name}: there is nothing in it to map"),
