@@ -23,7 +23,7 @@ use crate::body::{ADDRESSES, Body};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::kind::kind;
 use crate::object::Object;
-use crate::options::{Guards, HugePages, Options};
+use crate::options::{Guards, HugePages, Options, Wish};
 use crate::origin::Origin;
 use crate::pages;
 use crate::span::Request;
@@ -72,8 +72,8 @@ impl Options {
     /// What mmap(2) reports: [`NoMemory`](crate::ErrorKind::NoMemory),
     /// [`Occupied`](crate::ErrorKind::Occupied), ...;
     /// [`NoSpace`](crate::ErrorKind::NoSpace) where the pool has too few pages;
-    /// [`Invalid`](crate::ErrorKind::Invalid) for pages of the pool without reservation, which are
-    /// a [`HugeMap`](crate::HugeMap), or with guard pages.
+    /// [`Invalid`](crate::ErrorKind::Invalid) for what is made for files, and for pages of the pool
+    /// without reservation, which are a [`HugeMap`](crate::HugeMap), or with guard pages.
     ///
     /// # Examples
     ///
@@ -86,6 +86,8 @@ impl Options {
     /// # Ok::<(), bifolio_map::Error>(())
     /// ```
     pub fn anon(&self, len: usize) -> Result<AnonMap> {
+        let can = [Wish::Residency, Wish::TransparentHugePages, Wish::PoolPages, Wish::Guards];
+        self.only(&can, &Object::AnonymousMemory)?;
         let body = match self.huge {
             HugePages::Pool(_) => self.map_from_pool(len)?,
             _ if self.guards != Guards::default() => self.map_between_guards(len)?,

@@ -17,7 +17,7 @@ use crate::body::Body;
 use crate::error::{ErrorKind, Result};
 use crate::kind::kind;
 use crate::object::Object;
-use crate::options::Options;
+use crate::options::{Options, Wish};
 use crate::origin::Origin;
 use crate::span::Request;
 use bifolio_sys::Errno;
@@ -58,9 +58,9 @@ impl Options {
     /// # Errors
     ///
     /// [`Unsupported`](ErrorKind::Unsupported) before Linux 6.11, and what else mmap(2) reports;
-    /// [`Invalid`](ErrorKind::Invalid) with guard pages.
+    /// [`Invalid`](ErrorKind::Invalid) for what it cannot have, as guard pages.
     pub fn droppable(&self, len: usize) -> Result<DroppableMap> {
-        self.refuse_guards(&Object::DroppableMemory)?;
+        self.only(&[Wish::Residency], &Object::DroppableMemory)?;
         let request = Request {
             len,
             protection: ProtFlags::READ | ProtFlags::WRITE,

@@ -13,9 +13,10 @@ use crate::body::Body;
 use crate::error::{Error, ErrorKind, FileKind, Operation, Result};
 use crate::mapping::{Mapping, Protection, Sharing};
 use crate::object::Object;
-use crate::options::Options;
+use crate::options::{Options, Wish};
 use crate::origin::{self, Origin};
 use crate::pages::sealed::HasBody;
+use crate::populate::populate;
 use crate::span::{Placement, Request};
 use bifolio_sys::Errno;
 use bifolio_sys::fs::{self, FileSystem, FileType, OFlags};
@@ -151,7 +152,13 @@ impl Options {
             }
         };
         match reached {
-            Ok(map) => Ok((map, subject)),
+            Ok(map) => {
+                if self.populate && map.route != Route::Mapped {
+                    // As MAP_POPULATE: what cannot be had now is left for later.
+                    let _ = populate(&map.body, &(0..map.body.len()));
+                }
+                Ok((map, subject))
+            }
             Err((origin, error)) => Err((give_back(origin), error)),
         }
     }
@@ -165,6 +172,7 @@ impl Options {
     /// Finds out what kind of file it is and how much of it is meant.
     fn examine(&self, origin: &Origin) -> Result<Subject> {
         let fail = |operation, kind| Error::new(operation, &origin.object, kind);
+        self.only(&[Wish::Offset, Wish::Len, Wish::Residency, Wish::Reading], &origin.object)?;
         if self.backend == Backend::Read && self.needs_mapping() {
             return Err(fail(Operation::Map, ErrorKind::Invalid));
         }

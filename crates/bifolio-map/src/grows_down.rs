@@ -20,7 +20,7 @@ use crate::body::Body;
 use crate::error::Result;
 use crate::kind::kind;
 use crate::object::Object;
-use crate::options::Options;
+use crate::options::{Options, Wish};
 use crate::origin::Origin;
 use crate::span::Request;
 use bifolio_sys::mm::{MapFlags, ProtFlags};
@@ -46,7 +46,8 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// What mmap(2) reports; [`Invalid`](crate::ErrorKind::Invalid) with guard pages.
+    /// What mmap(2) reports; [`Invalid`](crate::ErrorKind::Invalid) for what it cannot
+    /// have, as guard pages.
     ///
     /// # Examples
     ///
@@ -59,7 +60,7 @@ impl Options {
     /// ```
     pub fn grows_down(&self, len: usize) -> Result<GrowsDownMap> {
         let object = Object::AnonymousMemory;
-        self.refuse_guards(&object)?;
+        self.only(&[Wish::Residency], &object)?;
         let request = Request {
             len,
             protection: ProtFlags::READ | ProtFlags::WRITE,

@@ -66,12 +66,4 @@ impl Options {
     pub(crate) fn unguarded(&self) -> Options {
         Options { guards: Guards::default(), ..*self }
     }
-
-    /// Refuses guard pages on behalf of kinds that have none.
-    pub(crate) fn refuse_guards(&self, object: &Object) -> Result<()> {
-        if self.guards == Guards::default() {
-            return Ok(());
-        }
-        Err(Error::new(Operation::Map, object, ErrorKind::Invalid))
-    }
 }

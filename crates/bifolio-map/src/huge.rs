@@ -17,7 +17,7 @@ use crate::body::Body;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::kind::kind;
 use crate::object::Object;
-use crate::options::{HugePages, Options};
+use crate::options::{HugePages, Options, Wish};
 use crate::pages::{self, Discard};
 use bifolio_sys::Errno;
 use bifolio_sys::mm::Advice as RawAdvice;
@@ -48,8 +48,9 @@ impl Options {
     /// # Errors
     ///
     /// What mmap(2) reports; [`Unsupported`](ErrorKind::Unsupported) for a size that the kernel has
-    /// no pages of; [`Invalid`](ErrorKind::Invalid) with guard pages.
+    /// no pages of; [`Invalid`](ErrorKind::Invalid) for what it cannot have, as guard pages.
     pub fn huge(&self, len: usize) -> Result<HugeMap> {
+        self.only(&[Wish::Residency, Wish::PoolPages], &Object::AnonymousMemory)?;
         let huge = match self.huge {
             HugePages::Pool(size) => HugePages::Pool(size),
             _ => HugePages::Pool(None),
@@ -63,6 +64,7 @@ impl Options {
         if self.no_reserve {
             return Err(Error::new(Operation::Map, &Object::AnonymousMemory, ErrorKind::Invalid));
         }
+        self.only(&[Wish::Residency, Wish::PoolPages], &Object::AnonymousMemory)?;
         let body = self.map_pool(len)?;
         bring_in(&body)?;
         Ok(body)
@@ -70,7 +72,6 @@ impl Options {
 
     fn map_pool(&self, len: usize) -> Result<Body> {
         let object = Object::AnonymousMemory;
-        self.refuse_guards(&object)?;
         let unsupported = |errno| {
             Error::from_errno(Operation::Map, &object, errno).with_kind(ErrorKind::Unsupported)
         };

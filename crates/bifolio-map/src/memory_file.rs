@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::object::Object;
 use crate::options::{HugePages, Options};
 use crate::read_only::ReadOnlySharedMap;
-use crate::shared::SharedMap;
+use crate::shared::{MEMORY, SharedMap};
 use bifolio_sys::Errno;
 use bifolio_sys::fs::fd::{AsFd, BorrowedFd, OwnedFd};
 use bifolio_sys::fs::{self, MemfdFlags, SealFlags};
@@ -92,6 +92,7 @@ impl Options {
     ///
     /// What memfd_create(2), ftruncate(2) and mmap(2) report.
     pub fn memfd(&self, name: &str, len: usize) -> Result<SharedMap> {
+        self.only(&MEMORY, &Object::MemoryFile)?;
         let file = create(name, len as u64, self.huge)?;
         self.map_shared(file, Object::MemoryFile)
     }

@@ -1,12 +1,18 @@
 //! The one builder: every argument of mmap(2), typed.
 //!
-//! It only collects; each type maps in its own file, where its promise is argued.
+//! It only collects; each type maps in its own file, where its promise is argued, and first refuses
+//! what it could not honour ([`Options::only`]): nothing that was asked for is passed over.
 
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::object::Object;
 use crate::span::Placement;
 use bifolio_sys::mm::MapFlags;
 use bifolio_sys::page::PageSize;
 
 /// What to map, where and how. Start with [`Options::new`], end with one of the methods that map.
+///
+/// What a kind of mapping cannot have is refused ([`Invalid`](ErrorKind::Invalid)) by the method
+/// that maps it.
 ///
 /// # Examples
 ///
@@ -31,8 +37,24 @@ pub struct Options {
     pub(crate) guards: Guards,
     pub(crate) low_addresses: bool,
     pub(crate) reserve: Option<usize>,
+    pub(crate) synchronous: bool,
     #[cfg(feature = "std")]
     pub(crate) backend: crate::backend::Backend,
+}
+
+/// What can be asked for, but not of every kind of mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Offset,
+    Len,
+    Residency,
+    TransparentHugePages,
+    PoolPages,
+    Guards,
+    Reserve,
+    Synchronous,
+    #[cfg(feature = "std")]
+    Reading,
 }
 
 /// How many guard pages lie around a mapping.
@@ -61,13 +83,13 @@ impl Options {
         Options::default()
     }
 
-    /// Starts at this byte of the file; it need not be a multiple of the page size.
+    /// Starts at this byte of the file; it need not be a multiple of the page size. For files.
     pub fn offset(self, bytes: u64) -> Self {
         Options { offset: bytes, ..self }
     }
 
     /// Maps this many bytes of the file instead of all from the offset on. It may reach beyond the
-    /// file's end: those bytes are an error to read until the file has grown.
+    /// file's end: those bytes are an error to read until the file has grown. For files.
     pub fn len(self, bytes: usize) -> Self {
         Options { len: Some(bytes), ..self }
     }
@@ -100,7 +122,9 @@ impl Options {
         Options { no_reserve: true, ..self }
     }
 
-    /// Chooses the pages.
+    /// Chooses the pages: transparent ones for private anonymous memory and reservations, those of
+    /// the pool for memory, private or shared. A file on hugetlbfs is mapped by its own pages
+    /// unasked.
     pub fn huge_pages(self, huge: HugePages) -> Self {
         Options { huge, ..self }
     }
@@ -108,8 +132,7 @@ impl Options {
     /// Surrounds the bytes with this many pages that no access is permitted to, outside the slice:
     /// whoever runs off an end by a raw pointer meets a fault instead of somebody's data.
     ///
-    /// For private anonymous memory of ordinary pages ([`Options::anon`]); other kinds that are not
-    /// made of a file refuse it.
+    /// For private anonymous memory of ordinary pages ([`Options::anon`]).
     pub fn guard_pages(self, before: usize, after: usize) -> Self {
         Options { guards: Guards { before, after }, ..self }
     }
@@ -124,15 +147,50 @@ impl Options {
         Options { low_addresses: true, ..self }
     }
 
-    /// Reserves addresses for this many bytes in all, so that the mapping can grow without moving.
+    /// Reserves addresses for this many bytes in all, so that a [`SharedMap`](crate::SharedMap) can
+    /// grow without moving.
     pub fn reserve(self, bytes: usize) -> Self {
         Options { reserve: Some(bytes), ..self }
+    }
+
+    /// Lets no page be written before the file system has on the medium what it takes to find it
+    /// again, so that flushing the caches of the CPU is all that makes bytes durable (`MAP_SYNC`).
+    ///
+    /// For a [`SharedMap`](crate::SharedMap) of a file on persistent memory (DAX); of another file
+    /// the kernel refuses it, and together with [`at_exactly`](Self::at_exactly):
+    /// [`Unsupported`](ErrorKind::Unsupported).
+    ///
+    /// # References
+    ///
+    /// mmap(2), `MAP_SHARED_VALIDATE` and `MAP_SYNC`: Linux 4.15.
+    pub fn synchronous(self) -> Self {
+        Options { synchronous: true, ..self }
     }
 
     /// Reaches a [`FileMap`](crate::FileMap) in this way; other kinds are always mapped.
     #[cfg(feature = "std")]
     pub fn backend(self, backend: crate::backend::Backend) -> Self {
         Options { backend, ..self }
+    }
+
+    /// Refuses, on behalf of a kind of mapping, what was asked for and is none of what it `can`.
+    pub(crate) fn only(&self, can: &[Wish], object: &Object) -> Result<()> {
+        let wishes = [
+            (Wish::Offset, self.offset != 0),
+            (Wish::Len, self.len.is_some()),
+            (Wish::Residency, self.populate || self.locked),
+            (Wish::TransparentHugePages, self.huge == HugePages::Transparent),
+            (Wish::PoolPages, matches!(self.huge, HugePages::Pool(_))),
+            (Wish::Guards, self.guards != Guards::default()),
+            (Wish::Reserve, self.reserve.is_some()),
+            (Wish::Synchronous, self.synchronous),
+            #[cfg(feature = "std")]
+            (Wish::Reading, self.backend == crate::backend::Backend::Read),
+        ];
+        if wishes.iter().any(|(wish, is_asked)| *is_asked && !can.contains(wish)) {
+            return Err(Error::new(Operation::Map, object, ErrorKind::Invalid));
+        }
+        Ok(())
     }
 
     /// The flags of mmap(2) that are asked for here.

@@ -19,7 +19,7 @@ use crate::body::Body;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::mapping::{Mapping, Protection, Sharing};
 use crate::object::Object;
-use crate::options::Options;
+use crate::options::{Options, Wish};
 use crate::origin::Origin;
 use crate::pages::{self, sealed::HasBody};
 use crate::shared::{Part, open_path};
@@ -82,6 +82,7 @@ impl Options {
     }
 
     fn map_private_file(&self, file: OwnedFd, object: Object) -> Result<PrivateMap> {
+        self.only(&[Wish::Offset, Wish::Len, Wish::Residency], &object)?;
         let Part { len, page, .. } = self.part_of_file(&file, &object)?;
         let request = Request {
             len,

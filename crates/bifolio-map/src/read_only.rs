@@ -17,7 +17,7 @@ use crate::error::{Error, Operation, Result};
 use crate::mapping::{Mapping, Protection, Sharing};
 use crate::memory_file::{Seals, seals};
 use crate::object::Object;
-use crate::options::Options;
+use crate::options::{Options, Wish};
 use crate::origin::Origin;
 use crate::pages::sealed::HasBody;
 use crate::shared::{Lasting, Part, SharedMap};
@@ -58,6 +58,7 @@ impl Options {
     /// What fstat(2) and mmap(2) report; [`NotMappable`](crate::ErrorKind::NotMappable) for what is
     /// not a run of bytes.
     pub fn shared_file_read_only(&self, file: impl Into<OwnedFd>) -> Result<ReadOnlySharedMap> {
+        self.only(&[Wish::Offset, Wish::Len, Wish::Residency], &Object::OpenFile)?;
         self.map_read_only(file.into(), Object::OpenFile)
     }
 

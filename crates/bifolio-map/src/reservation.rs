@@ -21,10 +21,10 @@
 use crate::access::{AccessMut, ViewMut};
 use crate::anon::AnonMap;
 use crate::body::Body;
-use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::error::{Error, Operation, Result};
 use crate::kind::kind;
 use crate::object::Object;
-use crate::options::{HugePages, Options};
+use crate::options::{HugePages, Options, Wish};
 use crate::origin::Origin;
 use crate::pages::{self, Discard};
 use crate::span::Request;
@@ -38,8 +38,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 ///
 /// A page is reserved, committed or guarding, and each of [`decommit`](Self::decommit),
 /// [`commit`](Self::commit) and [`guard`](Self::guard) makes it so, whatever it was. An access to a
-/// page that is not committed is an error ([`NotAccessible`](ErrorKind::NotAccessible)). `Send` and
-/// `Sync`: threads may commit and decommit at once.
+/// page that is not committed is an error ([`NotAccessible`](crate::ErrorKind::NotAccessible)).
+/// `Send` and `Sync`: threads may commit and decommit at once.
 ///
 /// Memory is promised when it is committed, unless [`Options::no_reserve`] was asked for.
 ///
@@ -79,24 +79,21 @@ impl Options {
     /// Reserves addresses for `len` bytes.
     ///
     /// The address, [`no_reserve`](Self::no_reserve), [`low_addresses`](Self::low_addresses) and
-    /// [`HugePages::Transparent`] apply; there are no pages to bring in or to lock yet.
+    /// [`HugePages::Transparent`] apply; there are no pages to bring in or to lock yet, so that is
+    /// refused.
     ///
     /// # Errors
     ///
-    /// What mmap(2) reports: [`NoMemory`](ErrorKind::NoMemory),
-    /// [`Occupied`](ErrorKind::Occupied), ...; [`Invalid`](ErrorKind::Invalid) with guard pages
-    /// around it, or with pages of the hugetlb pool.
+    /// What mmap(2) reports: [`NoMemory`](crate::ErrorKind::NoMemory),
+    /// [`Occupied`](crate::ErrorKind::Occupied), ...; [`Invalid`](crate::ErrorKind::Invalid) for
+    /// what it cannot have, as guard pages around it, or pages of the hugetlb pool.
     pub fn reservation(&self, len: usize) -> Result<Reservation> {
         let object = Object::ReservedAddresses;
-        self.refuse_guards(&object)?;
-        if matches!(self.huge, HugePages::Pool(_)) {
-            return Err(Error::new(Operation::Map, &object, ErrorKind::Invalid));
-        }
-        let bare = Options { populate: false, locked: false, ..*self };
+        self.only(&[Wish::TransparentHugePages], &object)?;
         let request = Request {
             len,
             protection: ProtFlags::empty(),
-            flags: MapFlags::PRIVATE | bare.flags(),
+            flags: MapFlags::PRIVATE | self.flags(),
             placement: self.placement,
         };
         let body = Body::map(request, Origin::without_file(object))?;
@@ -127,9 +124,10 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// [`OutOfBounds`](ErrorKind::OutOfBounds), [`Misaligned`](ErrorKind::Misaligned), and
-    /// [`NoMemory`](ErrorKind::NoMemory) where the system promises no more memory; a part of the
-    /// range may be committed then.
+    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds),
+    /// [`Misaligned`](crate::ErrorKind::Misaligned), and
+    /// [`NoMemory`](crate::ErrorKind::NoMemory) where the system promises no more memory; a part of
+    /// the range may be committed then.
     pub fn commit(&self, range: Range<usize>) -> Result<()> {
         let (start, len) = self.body.whole_pages(Operation::Commit, &range)?;
         if len == 0 {
@@ -152,8 +150,9 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// [`OutOfBounds`](ErrorKind::OutOfBounds), [`Misaligned`](ErrorKind::Misaligned), and what
-    /// mmap(2) reports: [`NoMemory`](ErrorKind::NoMemory) where the process has no more areas.
+    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds),
+    /// [`Misaligned`](crate::ErrorKind::Misaligned), and what mmap(2) reports:
+    /// [`NoMemory`](crate::ErrorKind::NoMemory) where the process has no more areas.
     pub fn decommit(&self, range: Range<usize>) -> Result<()> {
         self.replace(Operation::Decommit, &range)
     }
@@ -193,8 +192,8 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// [`OutOfBounds`](ErrorKind::OutOfBounds), [`Misaligned`](ErrorKind::Misaligned), and what
-    /// madvise(2) reports.
+    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds),
+    /// [`Misaligned`](crate::ErrorKind::Misaligned), and what madvise(2) reports.
     pub fn discard(&self, range: Range<usize>, how: Discard) -> Result<()> {
         self.body.whole_pages(Operation::Advise, &range)?;
         if how == Discard::Free {
@@ -231,8 +230,8 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// [`OutOfBounds`](ErrorKind::OutOfBounds) and [`Misaligned`](ErrorKind::Misaligned), with the
-    /// reservation.
+    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds) and
+    /// [`Misaligned`](crate::ErrorKind::Misaligned), with the reservation.
     pub fn split_at(self, at: usize) -> Result<(Reservation, Reservation), (Reservation, Error)> {
         let Reservation { body, terms } = self;
         match body.split(at) {
@@ -249,7 +248,7 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// [`Invalid`](ErrorKind::Invalid), with both, unless `back` begins where this one ends.
+    /// [`Invalid`](crate::ErrorKind::Invalid), with both, unless `back` begins where this one ends.
     pub fn join(self, back: Reservation) -> Result<Reservation, (Reservation, Reservation, Error)> {
         let (front_terms, back_terms) = (self.terms, back.terms);
         match self.body.join(back.body) {

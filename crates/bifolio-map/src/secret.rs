@@ -23,7 +23,7 @@ use crate::body::Body;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::mapping::{Mapping, Protection, Sharing};
 use crate::object::Object;
-use crate::options::Options;
+use crate::options::{Options, Wish};
 use crate::origin::Origin;
 use crate::pages::{self, sealed::HasBody};
 use crate::span::Request;
@@ -73,10 +73,10 @@ impl Options {
     ///
     /// [`Unsupported`](ErrorKind::Unsupported) on a kernel that has none or has it switched off,
     /// [`NoMemory`](ErrorKind::NoMemory) beyond `RLIMIT_MEMLOCK`, and what else memfd_secret(2) and
-    /// mmap(2) report; [`Invalid`](ErrorKind::Invalid) with guard pages.
+    /// mmap(2) report; [`Invalid`](ErrorKind::Invalid) for what it cannot have, as guard pages.
     pub fn secret(&self, len: usize) -> Result<SecretMap> {
         let object = Object::SecretMemory;
-        self.refuse_guards(&object)?;
+        self.only(&[Wish::Residency], &object)?;
         let fail = |errno| Error::from_errno(Operation::Map, &object, errno);
         let too_large = || Error::new(Operation::Map, &object, ErrorKind::TooLarge);
         let mut here = AnonMap::new(1)?;

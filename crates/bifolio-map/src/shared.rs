@@ -23,7 +23,7 @@ use crate::body::Body;
 use crate::error::{Error, ErrorKind, FileKind, Operation, Result};
 use crate::mapping::{Mapping, Protection, Sharing};
 use crate::object::Object;
-use crate::options::{HugePages, Options};
+use crate::options::{HugePages, Options, Wish};
 use crate::origin::Origin;
 use crate::pages::sealed::HasBody;
 use crate::span::Request;
@@ -78,6 +78,17 @@ pub(crate) enum Lasting {
     Never,
 }
 
+/// What shared memory without a file of one's own can be asked for.
+pub(crate) const MEMORY: [Wish; 3] = [Wish::Residency, Wish::PoolPages, Wish::Reserve];
+
+/// What a shared mapping of a file can be asked for.
+const FILE: [Wish; 5] =
+    [Wish::Offset, Wish::Len, Wish::Residency, Wish::Reserve, Wish::Synchronous];
+
+/// The same where the length is an argument.
+#[cfg(feature = "std")]
+const CREATED_FILE: [Wish; 4] = [Wish::Offset, Wish::Residency, Wish::Reserve, Wish::Synchronous];
+
 impl Options {
     /// Maps `len` bytes of zeroed memory that children share: those that are forked and do not
     /// call execve(2).
@@ -92,6 +103,7 @@ impl Options {
     /// mmap(2), `MAP_SHARED | MAP_ANONYMOUS`. With [`reserve`](Options::reserve) a memory file
     /// lies behind it, which can grow.
     pub fn shared(&self, len: usize) -> Result<SharedMap> {
+        self.only(&MEMORY, &Object::SharedMemory)?;
         if self.reserve.is_some_and(|reserve| reserve > len) {
             return self.memfd("bifolio", len);
         }
@@ -110,6 +122,7 @@ impl Options {
     /// is open for reading only; [`NotMappable`](ErrorKind::NotMappable) for what is not a run of
     /// bytes.
     pub fn shared_file(&self, file: impl Into<OwnedFd>) -> Result<SharedMap> {
+        self.only(&FILE, &Object::OpenFile)?;
         self.map_shared(file.into(), Object::OpenFile)
     }
 
@@ -138,7 +151,11 @@ impl Options {
 
     /// The addresses to map for `len` bytes now and as many as were reserved for later.
     fn shared_request(&self, len: usize) -> Request {
-        let mut flags = MapFlags::SHARED | self.flags();
+        let sharing = match self.synchronous {
+            true => MapFlags::SHARED_VALIDATE | MapFlags::SYNC,
+            false => MapFlags::SHARED,
+        };
+        let mut flags = sharing | self.flags();
         // Nothing is to be promised for addresses that may never be used.
         let is_longer = self.reserve.is_some_and(|reserve| reserve > len);
         flags.set(MapFlags::NORESERVE, self.no_reserve || is_longer);
@@ -201,6 +218,7 @@ impl Options {
     pub fn open_shared(&self, path: impl AsRef<std::path::Path>) -> Result<SharedMap> {
         let mut options = std::fs::OpenOptions::new();
         let (file, object) = open_path(options.read(true).write(true), path.as_ref())?;
+        self.only(&FILE, &object)?;
         self.map_shared(file, object)
     }
 }
@@ -223,6 +241,8 @@ impl Options {
         path: impl AsRef<std::path::Path>,
         len: usize,
     ) -> Result<SharedMap> {
+        let object = Object::File(std::sync::Arc::from(path.as_ref()));
+        self.only(&CREATED_FILE, &object)?;
         let mut options = std::fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let (file, object) = open_path(&options, path.as_ref())?;

@@ -2,7 +2,7 @@
 
 use crate::support::{Directory, FileSystem, child};
 use bifolio_map::{Access, AccessMut, Error, ErrorKind, FileKind, Mapping, Operation, Options};
-use bifolio_map::{Protection, ReadOnlySharedMap, SharedMap, Sharing};
+use bifolio_map::{Backend, HugePages, Protection, ReadOnlySharedMap, SharedMap, Sharing};
 use std::fs::{self, File};
 use std::process::Command;
 
@@ -288,4 +288,59 @@ fn a_mapping_is_cut_at_a_page_and_joined_again() {
     drop(other);
     back.atomic_ref::<std::sync::atomic::AtomicU8>(0).unwrap();
     back.unmap().unwrap();
+}
+
+#[test]
+fn a_file_that_is_not_on_persistent_memory_cannot_be_synchronous() {
+    let directory = Directory::new("synchronous");
+    let path = directory.file(&[1; 4096]);
+    let error = Options::new().synchronous().open_shared(&path).unwrap_err();
+    assert_eq!((error.operation(), error.kind()), (Operation::Map, ErrorKind::Unsupported));
+    assert_eq!(error.errno(), Some(bifolio_sys::Errno::OPNOTSUPP));
+}
+
+#[test]
+fn no_option_is_passed_over() {
+    let directory = Directory::new("options");
+    let path = directory.file(&[1; 4096]);
+    let open = || File::options().read(true).write(true).open(&path).unwrap();
+    let new = Options::new;
+    let asked = [
+        ("offset", new().offset(4096)),
+        ("len", new().len(4096)),
+        ("resident", new().populate()),
+        ("resident", new().locked()),
+        ("transparent", new().huge_pages(HugePages::Transparent)),
+        ("pool", new().huge_pages(HugePages::Pool(None))),
+        ("guards", new().guard_pages(1, 0)),
+        ("guards", new().guard_pages(0, 1)),
+        ("reserve", new().reserve(1 << 20)),
+        ("synchronous", new().synchronous()),
+        ("read", new().backend(Backend::Read)),
+    ];
+    for (option, options) in asked {
+        let kinds = [
+            ("resident transparent pool guards", options.anon(4096).err()),
+            ("resident pool", options.huge(4096).err()),
+            ("resident", options.droppable(4096).err()),
+            ("resident", options.secret(4096).err()),
+            ("resident", options.grows_down(4096).err()),
+            ("transparent", options.reservation(4096).err()),
+            ("resident pool reserve", options.shared(4096).err()),
+            ("resident pool reserve", options.memfd("options", 4096).err()),
+            ("offset len resident reserve synchronous", options.shared_file(open()).err()),
+            ("offset len resident reserve synchronous", options.open_shared(&path).err()),
+            ("offset resident reserve synchronous", options.create_shared(&path, 4096).err()),
+            ("offset len resident", options.shared_file_read_only(open()).err()),
+            ("offset len resident", options.private_file(open()).err()),
+            ("offset len resident", options.open_private(&path).err()),
+            ("offset len resident read", options.map_file(open()).map_err(|(_, e)| e).err()),
+            ("offset len resident read", options.open(&path).err()),
+        ];
+        for (index, (can, error)) in kinds.into_iter().enumerate() {
+            let is_refused = error.is_some_and(|error| error.kind() == ErrorKind::Invalid);
+            let is_offered = can.split(' ').any(|offered| offered == option);
+            assert_eq!(is_refused, !is_offered, "{option} of kind {index}");
+        }
+    }
 }
