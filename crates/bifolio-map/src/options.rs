@@ -35,6 +35,7 @@ pub struct Options {
     pub(crate) no_reserve: bool,
     pub(crate) stack: bool,
     pub(crate) guards: Guards,
+    #[cfg(target_arch = "x86_64")]
     pub(crate) low_addresses: bool,
     pub(crate) reserve: Option<usize>,
     pub(crate) synchronous: bool,
@@ -142,7 +143,8 @@ impl Options {
         Options { stack: true, ..self }
     }
 
-    /// Below 2 GiB (`MAP_32BIT`): x86-64 only; elsewhere it has no effect.
+    /// Below 2 GiB (`MAP_32BIT`); only x86-64 has it.
+    #[cfg(target_arch = "x86_64")]
     pub fn low_addresses(self) -> Self {
         Options { low_addresses: true, ..self }
     }
