@@ -100,6 +100,20 @@ fn bytes_are_found_across_every_border() {
 }
 
 #[test]
+fn what_looks_like_a_match_does_not_hide_the_one_behind_it() {
+    let (dir, mut random) = (Dir::new(), Random::new());
+    let mut hay = letters(&mut random, 5 * MIB / 2);
+    // Every other time the rare byte comes once more than in the needle.
+    plant(&mut hay, b"!!!ab", 100 * KIB, &mut random);
+    plant(&mut hay, b"!!ab", 60 * KIB, &mut random);
+    // And here it is not rare at all.
+    hay[MIB + 5000..MIB + 90_000].fill(b'!');
+    let path = dir.write("hay", &hay);
+    check(&path, &["!!ab"], &naive(&hay, b"!!ab"));
+    check(&path, &["ab!!"], &naive(&hay, b"ab!!"));
+}
+
+#[test]
 fn matches_that_could_overlap_are_those_of_one_reader() {
     let dir = Dir::new();
     let mut hay = vec![b'a'; 5 * MIB / 2];
@@ -164,7 +178,9 @@ fn holes_are_zeros_that_match_zeros_and_what_reaches_into_data() {
         let mut at = random.below(2) * 4096 * random.below(200);
         while at + 3 * MIB / 2 < 5 * MIB {
             let len = 4096 * (1 + random.below(60));
-            data.push((at, letters(&mut random, len)));
+            let mut bytes = letters(&mut random, len);
+            bytes[len - 1] = b'\n';
+            data.push((at, bytes));
             at += len + 4096 * random.below(300);
         }
         let (path, all) = sparse(&dir, 5 * MIB + random.below(2) * 77, &data);
@@ -179,9 +195,16 @@ fn holes_are_zeros_that_match_zeros_and_what_reaches_into_data() {
         }
         let zeros = format!("{:0>1$}", "", 2 * 5000);
         check(&path, &["--hex", &zeros], &naive(&all, &[0; 5000]));
-        for pattern in
-            [r"\x00{30}[a-d]", r"[a-d]\x00{9}", r"\x00{40}", r"\A\x00{5}", r"\x00{5}\z", r"\x00$"]
-        {
+        for pattern in [
+            r"\x00{30}[a-d]",
+            r"[a-d]\x00{9}",
+            r"\x00{40}",
+            r"\A\x00{5}",
+            r"\x00{5}\z",
+            r"\x00$",
+            r"(?m)^\x00{3}[^x]",
+            r"(?m)\x00{2}$",
+        ] {
             let regex = regex::bytes::RegexBuilder::new(pattern).unicode(false).build().unwrap();
             let expected: Vec<_> = regex.find_iter(&all).map(|found| found.start()).collect();
             check(&path, &["--regex", pattern], &expected);

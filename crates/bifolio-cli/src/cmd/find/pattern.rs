@@ -79,18 +79,13 @@ impl Pattern {
     pub(super) fn matches_zeros(&self) -> bool {
         match self {
             Pattern::Bytes(finder) => finder.needle().iter().all(|&byte| byte == 0),
-            // It may say yes for a match at the end of the zeros only, which costs time and is not
-            // wrong.
+            // Not from their start, which only the start of a file is like; but to their end, since
+            // a file may end in a hole.
             Pattern::Regex(_) => {
                 let zeros = vec![0; REGEX_LOOK_BEHIND_BYTES + 2 * REGEX_MATCH_BYTES_MAX];
                 self.find(&zeros, REGEX_LOOK_BEHIND_BYTES).is_some()
             }
         }
-    }
-
-    /// Whether a match may depend on where the file begins and ends.
-    pub(super) fn sees_ends(&self) -> bool {
-        matches!(self, Pattern::Regex(_))
     }
 
     /// The first match in `hay` that begins at or after `from`.

@@ -32,7 +32,6 @@ pub(super) struct Plan<'a> {
     runs: DataRanges<'a>,
     look_behind: usize,
     look_ahead: usize,
-    sees_ends: bool,
     keeps_zeros: bool,
     len: usize,
     /// All places before this one are planned.
@@ -46,18 +45,16 @@ pub(super) struct Plan<'a> {
 impl<'a> Plan<'a> {
     pub(super) fn new(map: &'a FileMap, pattern: &Pattern) -> Result<Self, Error> {
         let len = map.len();
-        let sees_ends = pattern.sees_ends();
         Ok(Plan {
             runs: map.data_ranges(0..len)?,
             look_behind: pattern.look_behind_bytes(),
             look_ahead: pattern.look_ahead_bytes(),
-            sees_ends,
             keeps_zeros: pattern.matches_zeros(),
             len,
             at: 0,
             zeros_end: 0,
             // What sees the start of the file sees it from there.
-            data_end: if sees_ends { pattern.look_behind_bytes().min(len) } else { 0 },
+            data_end: pattern.look_behind_bytes().min(len),
         })
     }
 
@@ -70,8 +67,9 @@ impl<'a> Plan<'a> {
             Some(run) => run?,
             None => self.len..self.len,
         };
-        let is_seen = !run.is_empty() || self.sees_ends;
-        let start = if is_seen { run.start.saturating_sub(self.look_ahead) } else { self.len };
+        // The end of the file is among zeros as anything else there (see `matches_zeros`).
+        let is_data = !run.is_empty();
+        let start = if is_data { run.start.saturating_sub(self.look_ahead) } else { self.len };
         self.zeros_end = start.max(self.at);
         self.data_end = run.end.saturating_add(self.look_behind).clamp(self.zeros_end, self.len);
         Ok(true)

@@ -52,8 +52,8 @@ pub(super) fn anonymous(_: &Subject) -> Result<Step, Failure> {
             ),
         ),
         format!(
-            "The allocator does the same for large blocks. A vector of {} zeros took {} of addresses \
-             and {} of memory; when its first {} was written, it was {}.",
+            "The allocator does the same for large blocks. A vector of {} zeros took {} of \
+             addresses and {} of memory; when its first {} was written, it was {}.",
             human(ALLOCATED_BYTES as u64),
             show(untouched, |(size, _)| size),
             show(untouched, |(_, anon)| anon),

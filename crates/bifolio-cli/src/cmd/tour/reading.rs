@@ -224,8 +224,8 @@ pub(super) fn random(subject: &Subject) -> Result<Step, Failure> {
     let each = |time: std::time::Duration| time / READS as u32;
     let ratio = called_time.as_secs_f64() / mapped_time.as_secs_f64();
     let text = format!(
-        "{} reads of {width} bytes here and there in the first {} took {} each by the mapping, and {} \
-         each by a system call (pread): {ratio:.1} times as long. {}",
+        "{} reads of {width} bytes here and there in the first {} took {} each by the mapping, \
+         and {} each by a system call (pread): {ratio:.1} times as long. {}",
         grouped(READS as u64),
         human(len as u64),
         human_time(each(mapped_time)),
@@ -255,8 +255,8 @@ pub(super) fn offset(subject: &Subject) -> Result<Step, Failure> {
     file.read_exact_at(&mut read, offset as u64).map_err(failed)?;
     let into_page = map.mapping().map(|mapping| mapping.as_ptr().addr() % page.bytes());
     let text = format!(
-        "Byte {} of the file, {byte:#04x}, is byte 0 of a mapping that begins there, and {} by a read. \
-         mmap takes only multiples of {}: the library maps from {} on, and the first byte lies {} \
+        "Byte {} of the file, {byte:#04x}, is byte 0 of a mapping that begins there, and {} by a \
+         read. mmap takes only multiples of {}: the library maps from {} on, and the first byte lies {} \
          bytes into its page.",
         grouped(offset as u64),
         if read[0] == byte { "the same" } else { "another by now" },

@@ -19,9 +19,7 @@ pub(super) fn private(subject: &Subject) -> Result<Step, Failure> {
     let map = PrivateMap::open(&subject.path)?;
     let pages = pages_of(map.len());
     // Across the border of two pages, where there are two.
-    let at =
-        if pages > 1 { page_size().bytes().min(map.len() - TEXT.len().min(map.len())) } else { 0 };
-    let at = at.saturating_sub(TEXT.len() / 2);
+    let at = if pages > 1 { page_size().bytes() - TEXT.len() / 2 } else { 0 };
     let bytes = &TEXT[..TEXT.len().min(map.len() - at)];
     let mut old = vec![0; bytes.len()];
     map.read_exact_at(&mut old, at)?;
@@ -32,7 +30,7 @@ pub(super) fn private(subject: &Subject) -> Result<Step, Failure> {
     let there = witness.read(at, bytes.len())?;
     let copied = map.copied_ranges();
     let mut text = format!(
-        "{:?} was written at byte {} of your file through a private mapping. Here one reads {:?}; \
+        "{:?} was written at byte {} of the file through a private mapping. Here one reads {:?}; \
          process {} reads {:?}, {}.",
         show(bytes),
         grouped(at as u64),
@@ -92,8 +90,8 @@ pub(super) fn shared(subject: &Subject) -> Result<Step, Failure> {
         return Err(Failure::message("the shared write was not shared"));
     }
     let text = format!(
-        "{:?} was written into a copy of your file through a shared mapping. Process {}, which maps \
-         the same file, reads {:?}; so does read(2). It wrote {:?} behind it, and here one reads \
+        "{:?} was written into a copy of the file through a shared mapping. Process {}, which \
+         maps the same copy, reads {:?}; so does read(2). It wrote {:?} behind it, and here one reads \
          {:?}. Nobody called the kernel to send anything: it is one page, seen twice.",
         show(TEXT),
         witness.pid(),
