@@ -256,8 +256,8 @@ pub(super) fn offset(subject: &Subject) -> Result<Step, Failure> {
     let into_page = map.mapping().map(|mapping| mapping.as_ptr().addr() % page.bytes());
     let text = format!(
         "Byte {} of the file, {byte:#04x}, is byte 0 of a mapping that begins there, and {} by a \
-         read. mmap takes only multiples of {}: the library maps from {} on, and the first byte lies {} \
-         bytes into its page.",
+         read. mmap takes only multiples of {}: the library maps from {} on, and the first byte \
+         lies {} bytes into its page.",
         grouped(offset as u64),
         if read[0] == byte { "the same" } else { "another by now" },
         human(page.bytes() as u64),

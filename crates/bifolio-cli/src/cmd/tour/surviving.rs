@@ -39,8 +39,8 @@ pub(super) fn truncated(subject: &Subject) -> Result<Step, Failure> {
     let text = vec![
         format!(
             "A copy of {} was read over and over while process {pid} cut it to {} bytes. {} reads \
-             of all of it went well; then the page under the reader was gone. The kernel sends SIGBUS \
-             for that, which ends a program. Here it is an error with its range:",
+             of all of it went well; then the page under the reader was gone. The kernel sends \
+             SIGBUS for that, which ends a program. Here it is an error with its range:",
             human(len as u64),
             grouped(cut as u64),
             grouped(reads),

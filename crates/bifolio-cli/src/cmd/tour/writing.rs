@@ -91,8 +91,8 @@ pub(super) fn shared(subject: &Subject) -> Result<Step, Failure> {
     }
     let text = format!(
         "{:?} was written into a copy of the file through a shared mapping. Process {}, which \
-         maps the same copy, reads {:?}; so does read(2). It wrote {:?} behind it, and here one reads \
-         {:?}. Nobody called the kernel to send anything: it is one page, seen twice.",
+         maps the same copy, reads {:?}; so does read(2). It wrote {:?} behind it, and here one \
+         reads {:?}. Nobody called the kernel to send anything: it is one page, seen twice.",
         show(TEXT),
         witness.pid(),
         show(&there),
