@@ -362,7 +362,7 @@ fn json_is_a_document_for_each_match() {
 fn context_shows_what_is_around_a_match() {
     let dir = Dir::new();
     let path = dir.write("file", b"\x00one folio");
-    let expected = format!("{path}:0x5  6e 65 20 [66 6f 6c 69 6f]  ne [folio]\n");
+    let expected = format!("{path}:0x5  6e6520[666f6c696f]  ne [folio]\n");
     assert_eq!(text(&run(["find", "-C", "3", "folio", &path])), expected);
     let mut command = bifolio();
     command.args(["find", "-C", "3", "folio", "-"]).stdin(File::open(&path).unwrap());

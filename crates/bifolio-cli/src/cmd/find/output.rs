@@ -2,7 +2,7 @@
 
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::hex::{self, spaced};
+use crate::hex;
 use crate::json;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -133,8 +133,8 @@ fn around(console: &Console, shown: &Shown<'_>) -> String {
         bytes.iter().map(shown).collect()
     };
     let bracketed = |inside: String| console.paint(MATCH, format!("[{inside}{more}]")).to_string();
-    let hex = [spaced(shown.before), bracketed(spaced(bytes)), spaced(shown.after)];
-    let hex: Vec<_> = hex.into_iter().filter(|part| !part.is_empty()).collect();
     let (before, after) = (text(shown.before), text(shown.after));
-    format!("  {}  {before}{}{after}", hex.join(" "), bracketed(text(bytes)))
+    let (hex_before, hex_after) = (hex::string(shown.before), hex::string(shown.after));
+    let (hex, text) = (bracketed(hex::string(bytes)), bracketed(text(bytes)));
+    format!("  {hex_before}{hex}{hex_after}  {before}{text}{after}")
 }

@@ -219,6 +219,13 @@ impl<'a> Scanner<'a> {
     /// Matches zeros in a hole without looking: each begins where the one before ends.
     fn scan_zeros(&mut self, places: Range<usize>, len: usize, found: &mut Found) {
         let end = places.end.min((self.view.len() + 1).saturating_sub(len));
+        if self.want == Want::Count && places.start < end {
+            let count = (end - places.start).div_ceil(len);
+            found.count = count as u64;
+            found.first = Some(places.start);
+            found.end = places.start + count * len;
+            return;
+        }
         for start in (places.start..end).step_by(len) {
             found.add(start..start + len, self.want);
             if found.is_full() {
