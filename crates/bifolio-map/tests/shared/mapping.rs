@@ -261,8 +261,13 @@ fn a_mapping_is_cut_at_a_page_and_joined_again() {
     let whole = map.len();
     let (map, error) = map.split_at(page).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Misaligned { align_bytes: page });
-    let (map, error) = map.split_at(whole).unwrap_err();
+    let (map, error) = map.split_at(whole + 1).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutOfBounds { len_bytes: whole as u64 });
+    let (map, rest) = map.split_at(whole).unwrap();
+    assert_eq!((map.capacity(), rest.len(), rest.capacity()), (whole, 0, (1 << 20) - whole));
+    let (none, map) = map.join(rest).unwrap().split_at(0).unwrap();
+    assert_eq!((none.len(), none.capacity(), map.len()), (0, 0, whole));
+    let map = none.join(map).unwrap();
     let (front, back) = map.split_at(2 * page - 100).unwrap();
     assert_eq!((front.len(), front.capacity()), (2 * page - 100, 2 * page - 100));
     assert_eq!((back.len(), back.capacity()), (2 * page, (1 << 20) - (2 * page - 100)));
@@ -283,6 +288,8 @@ fn a_mapping_is_cut_at_a_page_and_joined_again() {
 
     let (front, back) = SharedMap::anon(2 * page).unwrap().split_at(page).unwrap();
     drop(front);
+    // Memory without a file is counted from the start of each.
+    assert_eq!(back.load::<u8>(page).unwrap_err().range(), Some(page as u64..page as u64 + 1));
     back.fill(0..page, 3).unwrap();
     let (other, back, _) = SharedMap::open(&path).unwrap().join(back).unwrap_err();
     drop(other);
