@@ -20,6 +20,7 @@
 #![allow(unsafe_code, reason = "slices of owned pages")]
 
 use crate::body::{ADDRESSES, Body};
+use crate::cut::halves;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::kind::kind;
 use crate::object::Object;
@@ -49,6 +50,9 @@ use core::ops::{Deref, DerefMut, Range};
 /// let mut map = AnonMap::new(1 << 20)?;
 /// map[..5].copy_from_slice(b"folio");
 /// assert_eq!(&map[..6], b"folio\0");
+/// let (front, back) = map.split_at(1 << 19).map_err(|(_, error)| error)?;
+/// let map = front.join(back).map_err(|(_, _, error)| error)?;
+/// assert_eq!(map.len(), 1 << 20);
 /// # Ok::<(), bifolio_map::Error>(())
 /// ```
 ///
@@ -60,6 +64,7 @@ pub struct AnonMap {
 }
 
 kind!(AnonMap, Exclusive, ReadWrite);
+halves!(AnonMap);
 
 impl Options {
     /// Maps `len` bytes of zeroed private memory.
@@ -259,47 +264,6 @@ impl AnonMap {
         new[..kept].copy_from_slice(&self[..kept]);
         *self = new;
         Ok(())
-    }
-
-    /// Splits it before the byte at `at`: 0, the length, or a multiple of the page size. Neither
-    /// part moves; guard pages stay at the outer ends.
-    ///
-    /// # Errors
-    ///
-    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds) and
-    /// [`Misaligned`](crate::ErrorKind::Misaligned), with the mapping.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use bifolio_map::AnonMap;
-    ///
-    /// let map = AnonMap::new(1 << 20)?;
-    /// let (front, back) = map.split_at(1 << 19).map_err(|(_, error)| error)?;
-    /// let map = front.join(back).map_err(|(_, _, error)| error)?;
-    /// assert_eq!(map.len(), 1 << 20);
-    /// # Ok::<(), bifolio_map::Error>(())
-    /// ```
-    pub fn split_at(self, at: usize) -> Result<(AnonMap, AnonMap), (AnonMap, Error)> {
-        match self.body.split(at) {
-            Ok((front, back)) => Ok((AnonMap { body: front }, AnonMap { body: back })),
-            Err((body, error)) => Err((AnonMap { body }, error)),
-        }
-    }
-
-    /// Puts `back` behind this one, without moving either.
-    ///
-    /// # Errors
-    ///
-    /// [`Invalid`](crate::ErrorKind::Invalid), with both, unless the first byte of `back` follows
-    /// the last of this one in memory and their pages are of one size.
-    pub fn join(self, back: AnonMap) -> Result<AnonMap, (AnonMap, AnonMap, Error)> {
-        match self.body.join(back.body) {
-            Ok(body) => Ok(AnonMap { body }),
-            Err((front, back, error)) => {
-                Err((AnonMap { body: front }, AnonMap { body: back }, error))
-            }
-        }
     }
 }
 

@@ -14,6 +14,7 @@
 
 use crate::anon::AnonMap;
 use crate::body::Body;
+use crate::cut::halves;
 use crate::error::{Error, Result};
 use crate::kind::kind;
 use crate::mapping::Protection;
@@ -28,6 +29,7 @@ pub struct ReadOnlyMap {
 }
 
 kind!(ReadOnlyMap, Exclusive, Read);
+halves!(ReadOnlyMap);
 
 /// An [`AnonMap`] that cannot be touched: the bytes are kept, and every access is an error
 /// ([`NotAccessible`](crate::ErrorKind::NotAccessible)), or a fault by a raw pointer.
@@ -38,6 +40,7 @@ pub struct NoAccessMap {
 }
 
 kind!(NoAccessMap, Exclusive, None);
+halves!(NoAccessMap);
 
 impl AnonMap {
     /// Makes the pages read-only.

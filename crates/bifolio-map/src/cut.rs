@@ -1,6 +1,6 @@
-//! Putting two mappings without a file together, and what lies around their bytes.
+//! Cutting mappings in two and putting two together, and what lies around their bytes.
 //!
-//! Only what one knows of the addresses changes: no system call is made.
+//! Only what one knows of the addresses changes: no page does.
 
 use crate::body::Body;
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -8,24 +8,37 @@ use crate::options::Guards;
 
 impl Body {
     /// Puts `back` behind `self`; hands both back unless the bytes of the one begin where those of
-    /// the other end.
+    /// the other end, in memory and in the file.
     pub(crate) fn join(self, back: Body) -> Result<Body, (Body, Body, Error)> {
-        let (Some(first), Some(second)) = (self.span(), back.span()) else {
-            return Ok(if self.len() == 0 { back } else { self });
-        };
-        let (delta, len, page) = (self.delta(), self.len() + back.len(), self.page());
-        let is_shown_to_its_end = first.len() == delta + self.len();
-        let is_adjacent = first.touches(second)
-            && is_shown_to_its_end
-            && back.delta() == 0
-            && self.page() == back.page();
-        if !is_adjacent {
+        if !self.is_continued_by(&back) {
             let error = self.origin.error(Operation::Join, ErrorKind::Invalid, 0, self.len());
             return Err((self, back, error));
         }
+        if self.len() == 0 || back.len() == 0 {
+            return Ok(if self.len() == 0 { back } else { self });
+        }
+        let (delta, len, page) = (self.delta(), self.len() + back.len(), self.page());
         let ((front, origin), (back, _)) = (self.into_parts(), back.into_parts());
-        let span = front.zip(back).map(|(front, back)| front.join(back));
-        Ok(Body::from_parts(span, delta, len, page, origin))
+        Ok(match front.zip(back) {
+            Some((front, back)) => {
+                Body::from_parts(Some(front.join(back)), delta, len, page, origin)
+            }
+            None => Body::unmapped(len, origin),
+        })
+    }
+
+    fn is_continued_by(&self, back: &Body) -> bool {
+        let is_next_in_memory = match (self.span(), back.span()) {
+            (Some(first), Some(second)) => {
+                first.touches(second)
+                    && first.len() == self.delta() + self.len()
+                    && back.delta() == 0
+                    && self.page() == back.page()
+            }
+            (None, None) => true,
+            _ => self.len() == 0 || back.len() == 0,
+        };
+        is_next_in_memory && self.origin.is_continued_by(&back.origin, self.len())
     }
 
     /// Whether no page of the span lies outside the bytes.
@@ -42,3 +55,57 @@ impl Body {
         Guards { before, after: page.count(span.len()).get() - shown }
     }
 }
+
+/// Gives a type with a field `body`, and others that are named last and are `Copy`, what cuts it
+/// in two and puts two together. Each half keeps all that the type promises, which is a matter of
+/// pages.
+macro_rules! halves {
+    ($kind:ident $(, $kept:ident)*) => {
+        impl $kind {
+            /// Splits it before the byte at `at`: 0, the length, or the start of a page. Neither
+            /// part moves; guard pages stay at the outer ends, and each has the file for itself.
+            ///
+            /// # Errors
+            ///
+            /// With the mapping: [`OutOfBounds`](crate::ErrorKind::OutOfBounds),
+            /// [`Misaligned`](crate::ErrorKind::Misaligned), and where there is a file what
+            /// duplicating its descriptor reports.
+            pub fn split_at(
+                self,
+                at: usize,
+            ) -> $crate::error::Result<($kind, $kind), ($kind, $crate::error::Error)> {
+                let $kind { body $(, $kept)* } = self;
+                match body.split(at) {
+                    Ok((front, back)) => {
+                        Ok(($kind { body: front $(, $kept)* }, $kind { body: back $(, $kept)* }))
+                    }
+                    Err((body, error)) => Err(($kind { body $(, $kept)* }, error)),
+                }
+            }
+
+            /// Puts `back` behind this one, without moving either.
+            ///
+            /// # Errors
+            ///
+            /// [`Invalid`](crate::ErrorKind::Invalid), with both, unless the first byte of `back`
+            /// follows the last of this one, in memory and in the file, and their pages are of one
+            /// size.
+            pub fn join(
+                self,
+                back: $kind,
+            ) -> $crate::error::Result<$kind, ($kind, $kind, $crate::error::Error)> {
+                let $kind { body $(, $kept)* } = self;
+                match body.join(back.body) {
+                    Ok(body) => Ok($kind { body $(, $kept)* }),
+                    Err((front, behind, error)) => Err((
+                        $kind { body: front $(, $kept)* },
+                        $kind { body: behind $(, $kept: back.$kept)* },
+                        error,
+                    )),
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use halves;

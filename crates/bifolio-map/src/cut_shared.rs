@@ -3,22 +3,17 @@
 //! Only what one knows of the addresses changes, and each half keeps the file open for itself.
 
 use crate::access::Access;
-use crate::body::Body;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::origin::Origin;
 use crate::shared::{Lasting, SharedMap};
-use bifolio_sys::Errno;
-use bifolio_sys::fs;
 
 impl SharedMap {
-    /// Cuts it in two at `at` bytes, where a page begins; what is reserved for growth goes with the
-    /// second.
+    /// Splits it before the byte at `at`: 0, the length, or the start of a page. Neither part
+    /// moves; what is reserved for growth goes with the second, and each has the file for itself.
     ///
     /// # Errors
     ///
-    /// With the mapping: [`OutOfBounds`](ErrorKind::OutOfBounds) unless both halves have bytes,
-    /// [`Misaligned`](ErrorKind::Misaligned) within a page, and what duplicating the descriptor
-    /// reports.
+    /// With the mapping: [`OutOfBounds`](ErrorKind::OutOfBounds),
+    /// [`Misaligned`](ErrorKind::Misaligned), and what duplicating the descriptor reports.
     ///
     /// # Examples
     ///
@@ -33,42 +28,19 @@ impl SharedMap {
     /// # Ok::<(), bifolio_map::Error>(())
     /// ```
     pub fn split_at(self, at: usize) -> Result<(SharedMap, SharedMap), (SharedMap, Error)> {
-        let (len, page, delta) = (self.len(), self.body.page(), self.body.delta());
-        let kind = if at == 0 || at >= len {
-            Some(ErrorKind::OutOfBounds { len_bytes: len as u64 })
-        } else if !page.is_aligned(delta + at) {
-            Some(ErrorKind::Misaligned { align_bytes: page.bytes() })
-        } else {
-            None
-        };
-        if let Some(kind) = kind {
-            let error = self.body.origin.error(Operation::Split, kind, at, 0);
+        let len = self.len();
+        if at > len {
+            let error = self.out_of_bounds(Operation::Split, &(at..at), len);
             return Err((self, error));
         }
-        let file = match self.fd().map(|fd| fs::fcntl_dupfd_cloexec(fd, 0)).transpose() {
-            Ok(file) => file,
-            Err(errno) => {
-                let error = self.body.refused(Operation::Split, &(at..len), errno);
-                return Err((self, error));
-            }
-        };
         let SharedMap { body, lasting, .. } = self;
-        let rest = body.len() - at;
-        let (span, origin) = body.into_parts();
-        let behind = Origin {
-            object: origin.object.clone(),
-            // Without a file, offsets count from the start of each mapping.
-            file_offset: if file.is_some() { origin.file_offset + at as u64 } else { 0 },
-            file,
-            is_file_s: origin.is_file_s,
-        };
-        let (front, back) = span.map(|span| span.split(delta + at)).unzip();
-        let front = Body::from_parts(front, delta, at, page, origin);
-        let back = Body::from_parts(back, 0, rest, page, behind);
-        Ok((
-            SharedMap::from_body(front, at, lasting),
-            SharedMap::from_body(back, len - at, lasting),
-        ))
+        match body.split(at) {
+            Ok((front, back)) => Ok((
+                SharedMap::from_body(front, at, lasting),
+                SharedMap::from_body(back, len - at, lasting),
+            )),
+            Err((body, error)) => Err((SharedMap::from_body(body, len, lasting), error)),
+        }
     }
 
     /// Puts `back` behind it: the inverse of [`split_at`](SharedMap::split_at).
@@ -80,7 +52,7 @@ impl SharedMap {
     pub fn join(self, back: SharedMap) -> Result<SharedMap, (SharedMap, SharedMap, Error)> {
         let (len, back_len) = (self.len(), back.len());
         // A reservation between them would be bytes that cannot be told from the file's.
-        if len != self.capacity() || !self.is_continued_by(&back).unwrap_or(false) {
+        if len != self.capacity() {
             let error = self.body.origin.error(Operation::Join, ErrorKind::Invalid, len, back_len);
             return Err((self, back, error));
         }
@@ -94,16 +66,5 @@ impl SharedMap {
                 error,
             )),
         }
-    }
-
-    /// Whether the bytes of `back` follow in the same file, or both have none.
-    fn is_continued_by(&self, back: &SharedMap) -> Result<bool, Errno> {
-        let (Some(one), Some(other)) = (self.fd(), back.fd()) else {
-            return Ok(self.fd().is_none() && back.fd().is_none());
-        };
-        let (first, second) = (fs::fstat(one)?, fs::fstat(other)?);
-        let end = self.body.origin.file_offset + self.len() as u64;
-        Ok((first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
-            && end == back.body.origin.file_offset)
     }
 }

@@ -14,6 +14,7 @@
 
 use crate::access::{AccessMut, ViewMut};
 use crate::body::Body;
+use crate::cut::halves;
 use crate::error::{ErrorKind, Result};
 use crate::kind::kind;
 use crate::object::Object;
@@ -51,6 +52,7 @@ pub struct DroppableMap {
 }
 
 kind!(DroppableMap, Private, ReadWrite);
+halves!(DroppableMap);
 
 impl Options {
     /// Maps `len` bytes of zeroed memory that the kernel may zero again.

@@ -16,6 +16,7 @@
 
 use crate::anon::AnonMap;
 use crate::body::Body;
+use crate::cut::halves;
 use crate::error::{Error, Result};
 use crate::kind::kind;
 use crate::mapping::Protection;
@@ -53,6 +54,7 @@ pub struct ExecMap {
 }
 
 kind!(ExecMap, Exclusive, ReadExec);
+halves!(ExecMap);
 
 impl AnonMap {
     /// Makes the bytes executable, and no longer writable.

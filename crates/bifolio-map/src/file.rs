@@ -10,6 +10,7 @@
 use crate::access::{Access, View};
 use crate::backend::{Backend, ReadReason, Route, special_file_system};
 use crate::body::Body;
+use crate::cut::halves;
 use crate::error::{Error, ErrorKind, FileKind, Operation, Result};
 use crate::mapping::{Mapping, Protection, Sharing};
 use crate::object::Object;
@@ -68,6 +69,8 @@ const _: () = {
     const fn crosses_threads<T: Send + Sync>() {}
     crosses_threads::<FileMap>();
 };
+
+halves!(FileMap, route);
 
 /// What is known of a file before it is mapped.
 struct Subject {
@@ -410,24 +413,6 @@ impl FileMap {
     /// is a copy.
     pub fn mapping(&self) -> Option<FileMapping<'_>> {
         (self.route == Route::Mapped).then_some(FileMapping { map: self })
-    }
-
-    /// Cuts it in two at byte `at`.
-    ///
-    /// # Errors
-    ///
-    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds) beyond the end;
-    /// [`Misaligned`](crate::ErrorKind::Misaligned) where that byte does not lie at the start of a
-    /// page of the mapping; [`NoMemory`](crate::ErrorKind::NoMemory) where there is no descriptor
-    /// left, since each half has its own. All with the map.
-    pub fn split_at(self, at: usize) -> Result<(FileMap, FileMap), (FileMap, Error)> {
-        let FileMap { body, route } = self;
-        match body.split(at) {
-            Ok((front, back)) => {
-                Ok((FileMap { body: front, route }, FileMap { body: back, route }))
-            }
-            Err((body, error)) => Err((FileMap { body, route }, error)),
-        }
     }
 
     /// Unmaps it and says whether that worked, which dropping it cannot.

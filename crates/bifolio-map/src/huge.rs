@@ -14,6 +14,7 @@
 
 use crate::access::{AccessMut, ViewMut};
 use crate::body::Body;
+use crate::cut::halves;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::kind::kind;
 use crate::object::Object;
@@ -40,6 +41,7 @@ pub struct HugeMap {
 
 // References: none are made.
 kind!(HugeMap, Private, ReadWrite);
+halves!(HugeMap);
 
 impl Options {
     /// Maps `len` bytes of huge pages without reserving them; of the default size unless

@@ -28,6 +28,18 @@ pub enum Object {
     File(Arc<Path>),
 }
 
+impl Object {
+    /// Whether its bytes have a place in a file, wherever they are mapped.
+    pub(crate) fn is_file(&self) -> bool {
+        match self {
+            Object::MemoryFile | Object::OpenFile => true,
+            #[cfg(feature = "std")]
+            Object::File(_) => true,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -44,8 +44,24 @@ impl Origin {
             Some(file) => Some(fs::fcntl_dupfd_cloexec(file, 0)?),
             None => None,
         };
-        let file_offset = self.file_offset.saturating_add(by as u64);
+        // Without a file, offsets count from the start of each mapping.
+        let by = if self.object.is_file() { by as u64 } else { 0 };
+        let file_offset = self.file_offset.saturating_add(by);
         Ok(Origin { object: self.object.clone(), file, file_offset, is_file_s: self.is_file_s })
+    }
+
+    /// Whether `back` is what comes `len` bytes further on: in the same file, or in no file.
+    pub(crate) fn is_continued_by(&self, back: &Origin, len: usize) -> bool {
+        let is_same_file = match (self.fd(), back.fd()) {
+            (Some(one), Some(other)) => match (fs::fstat(one), fs::fstat(other)) {
+                (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+                _ => false,
+            },
+            (None, None) => self.object == back.object,
+            _ => false,
+        };
+        let end = self.file_offset.saturating_add(len as u64);
+        is_same_file && (!self.object.is_file() || end == back.file_offset)
     }
 
     /// The length of the file now, in bytes, where there is a file that has one.

@@ -3,8 +3,9 @@
 //! A reference is used without a guard, so the page must be there for as long as the mapping is,
 //! whatever other processes do. Three things could take it away:
 //!
-//! - **Shortening the file.** Memory without a file has no descriptor to do it by; a memory file
-//!   can be sealed ([`Seals::SHRINK`]).
+//! - **Shortening the file.** Memory without a file has no descriptor to do it by (but for who may
+//!   open `/proc/PID/map_files`, and so write any memory of the process anyway); a memory file can
+//!   be sealed ([`Seals::SHRINK`]).
 //! - **Punching a hole.** The page comes back as zeros, as if somebody had stored zeros, which is
 //!   sound; but it has to be allocated again, which fails with SIGBUS where the system promises
 //!   memory strictly (`vm.overcommit_memory` = 2) and has none left. Memory without a file was

@@ -16,6 +16,7 @@
 
 use crate::access::{Access, AccessMut, View, ViewMut};
 use crate::body::Body;
+use crate::cut::halves;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::mapping::{Mapping, Protection, Sharing};
 use crate::object::Object;
@@ -56,6 +57,8 @@ use std::path::Path;
 pub struct PrivateMap {
     body: Body,
 }
+
+halves!(PrivateMap);
 
 impl Options {
     /// Opens a file for reading, and maps it to be read and, privately, written.

@@ -348,6 +348,11 @@ fn a_map_is_cut_at_a_page() {
         assert_eq!(error.kind(), ErrorKind::OutOfBounds { len_bytes });
         let (front, back) = map.split_at(cut).unwrap();
         assert_eq!((front.len(), back.len()), (cut, 2 * page()));
+        let (back, front, error) = back.join(front).unwrap_err();
+        assert_eq!((error.operation(), error.kind()), (Operation::Join, ErrorKind::Invalid));
+        let whole = front.join(back).unwrap();
+        assert!(whole.read_to_vec(0..whole.len()).unwrap() == content[100..]);
+        let (front, back) = whole.split_at(cut).unwrap();
         front.unmap().unwrap();
         assert_eq!(back.load::<u8>(7).unwrap(), content[2 * page() + 7]);
         let error = back.load::<u16>(2 * page() - 1).unwrap_err();

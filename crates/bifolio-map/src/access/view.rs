@@ -234,7 +234,10 @@ impl<'a> View<'a> {
     /// - nobody writes these bytes: no thread, no process that maps or writes the file, and no view
     ///   of this mapping;
     /// - nobody shortens the file, punches a hole into it or replaces its blocks, and its medium
-    ///   delivers every page: otherwise an access raises SIGBUS, which ends the process.
+    ///   delivers every page: otherwise an access raises SIGBUS, which ends the process;
+    /// - every page permits reading and stays: it lies within the file, and is not only reserved,
+    ///   nor guarding, nor closed, and the kernel may not zero it
+    ///   ([`DroppableMap`](crate::DroppableMap), [`Discard::Free`](crate::Discard::Free)).
     pub unsafe fn as_slice(&self) -> Result<&'a [u8]> {
         self.check_mapped()?;
         // SAFETY: the bytes stay mapped for `'a` (invariant 0); the rest is the caller's promise.

@@ -150,7 +150,8 @@ impl<'a> ViewMut<'a> {
     ///   or system call;
     /// - nobody shortens the file, punches a hole into it or replaces its blocks, and the file
     ///   system has space for every page that is written for the first time: otherwise an access
-    ///   raises SIGBUS, which ends the process.
+    ///   raises SIGBUS, which ends the process;
+    /// - every page permits writing and stays, as for [`as_slice`](View::as_slice).
     #[allow(clippy::mut_from_ref, reason = "the exclusiveness is the caller's promise")]
     pub unsafe fn as_mut_slice(&self) -> Result<&'a mut [u8]> {
         self.check_mapped()?;

@@ -1,6 +1,6 @@
 //! Changes of protection, by value.
 
-use super::{fork, write_raw};
+use super::{fork, page, write_raw};
 use bifolio_map::{Access, AnonMap, ErrorKind, Mapping, NoAccessMap, Options, Protection};
 use bifolio_map::{ReadOnlyMap, Sharing};
 
@@ -48,4 +48,28 @@ fn memory_without_bytes_changes_too() {
     let map = map.into_mut().unwrap().into_no_access().unwrap();
     assert!(map.is_empty());
     map.unmap().unwrap();
+}
+
+#[test]
+fn every_state_is_cut_and_joined() {
+    let filled = || {
+        let mut map = AnonMap::new(2 * page()).unwrap();
+        map[page()] = 7;
+        map
+    };
+    let (front, back) = filled().into_read_only().unwrap().split_at(page()).unwrap();
+    assert_eq!((front.len(), back[0]), (page(), 7));
+    let (back, front, error) = back.join(front).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let map = front.join(back).unwrap().into_mut().unwrap();
+
+    let (front, back) = map.into_no_access().unwrap().split_at(page()).unwrap();
+    let map = back.into_mut().unwrap();
+    assert_eq!(map[0], 7);
+    let error = front.load::<u8>(0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotAccessible);
+
+    let (front, back) = filled().into_exec().unwrap().split_at(page()).unwrap();
+    let map = front.join(back).unwrap();
+    assert_eq!(map[page()], 7);
 }

@@ -5,6 +5,7 @@
 pub(crate) mod fuse;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,29 +19,30 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// On the file system of the build, which is a real one.
+    /// On the file system of the build, which is a real one, where this user may write there.
     pub(crate) fn new() -> Self {
         Scratch::inside(Path::new(env!("CARGO_TARGET_TMPDIR")))
+            .unwrap_or_else(|_| Scratch::for_everyone())
     }
 
     /// Where every user may go.
     pub(crate) fn for_everyone() -> Self {
-        Scratch::inside(&std::env::temp_dir())
+        Scratch::inside(&std::env::temp_dir()).unwrap()
     }
 
     /// In memory (tmpfs); `None` where there is none.
     pub(crate) fn in_memory() -> Option<Self> {
         let path = Path::new("/dev/shm");
-        path.is_dir().then(|| Scratch::inside(path))
+        if path.is_dir() { Scratch::inside(path).ok() } else { None }
     }
 
-    fn inside(parent: &Path) -> Self {
+    fn inside(parent: &Path) -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         // Relaxed: only uniqueness matters.
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = parent.join(format!("bifolio-test-{}-{count}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Scratch { path }
+        fs::create_dir_all(&path)?;
+        Ok(Scratch { path })
     }
 
     pub(crate) fn join(&self, name: &str) -> PathBuf {

@@ -87,8 +87,12 @@ fn flush_knows_the_bounds() {
 fn flush_leaves_nothing_dirty_in_its_range() {
     use bifolio_sys::fs::{FileSystem, cachestat, file_system};
     // The target directory lies on a disk more often than the temporary one.
+    let (directory, zeros) = (Directory::new("flush"), vec![0; 1 << 20]);
     let path = format!("{}/flush-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
-    fs::write(&path, vec![0; 1 << 20]).unwrap();
+    let path = match fs::write(&path, &zeros) {
+        Ok(()) => path.into(),
+        Err(_) => directory.file(&zeros),
+    };
     let map = SharedMap::open(&path).unwrap();
     fs::remove_file(&path).unwrap();
     let fd = map.fd().unwrap();
@@ -261,8 +265,13 @@ fn a_mapping_is_cut_at_a_page_and_joined_again() {
     let whole = map.len();
     let (map, error) = map.split_at(page).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Misaligned { align_bytes: page });
-    let (map, error) = map.split_at(whole).unwrap_err();
+    let (map, error) = map.split_at(whole + 1).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutOfBounds { len_bytes: whole as u64 });
+    let (map, rest) = map.split_at(whole).unwrap();
+    assert_eq!((map.capacity(), rest.len(), rest.capacity()), (whole, 0, (1 << 20) - whole));
+    let (none, map) = map.join(rest).unwrap().split_at(0).unwrap();
+    assert_eq!((none.len(), none.capacity(), map.len()), (0, 0, whole));
+    let map = none.join(map).unwrap();
     let (front, back) = map.split_at(2 * page - 100).unwrap();
     assert_eq!((front.len(), front.capacity()), (2 * page - 100, 2 * page - 100));
     assert_eq!((back.len(), back.capacity()), (2 * page, (1 << 20) - (2 * page - 100)));
@@ -283,6 +292,8 @@ fn a_mapping_is_cut_at_a_page_and_joined_again() {
 
     let (front, back) = SharedMap::anon(2 * page).unwrap().split_at(page).unwrap();
     drop(front);
+    // Memory without a file is counted from the start of each.
+    assert_eq!(back.load::<u8>(page).unwrap_err().range(), Some(page as u64..page as u64 + 1));
     back.fill(0..page, 3).unwrap();
     let (other, back, _) = SharedMap::open(&path).unwrap().join(back).unwrap_err();
     drop(other);

@@ -296,3 +296,21 @@ fn a_kill_at_each_system_call_leaves_the_old_file_or_the_new_one() {
 
 /// The length of the file that `commit for ever` writes.
 pub(crate) const COMMIT_LEN: usize = 100_000;
+
+#[test]
+fn the_halves_keep_their_copies() {
+    let directory = Directory::new("halves");
+    let page = bifolio_sys::page::page_size().bytes();
+    let path = directory.file(&vec![1; 3 * page]);
+    let map = PrivateMap::open(&path).unwrap();
+    map.store(&2_u8, 2 * page).unwrap();
+    let (front, back) = map.split_at(page).unwrap();
+    assert_eq!((front.copied_ranges().unwrap(), back.len()), (vec![], 2 * page));
+    assert_eq!(back.copied_ranges().unwrap().first(), Some(&(page..2 * page)));
+    // What follows in memory must follow in the file too.
+    let other = PrivateMap::open(&path).unwrap();
+    let (front, other, _) = front.join(other).unwrap_err();
+    drop(other);
+    let map = front.join(back).unwrap();
+    assert_eq!((map.load::<u8>(page).unwrap(), map.load::<u8>(2 * page).unwrap()), (1, 2));
+}
