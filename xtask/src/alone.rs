@@ -4,9 +4,6 @@
 //! one that forgot to ask for its own compiles there and nowhere else. That a `no_std` crate says
 //! so in its source is checked by `tidy`.
 
-use std::path::Path;
-use std::process::Command;
-
 use crate::steps::Workspace;
 
 /// The libraries, lowest first.
@@ -32,24 +29,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
             ));
         }
     }
-    check_for_other_cpu(workspace)
-}
-
-/// Compiles for the CPU that the tests do not run on, where its standard library is installed
-/// (`rustup target add` does it).
-fn check_for_other_cpu(workspace: &Workspace) -> Result<(), String> {
-    let target = if cfg!(target_arch = "aarch64") { "x86_64" } else { "aarch64" };
-    let target = format!("{target}-unknown-linux-gnu");
-    let libraries = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", &target])
-        .current_dir(workspace.root())
-        .output()
-        .map_err(|error| format!("rustc did not start: {error}"))?;
-    if !Path::new(String::from_utf8_lossy(&libraries.stdout).trim_end()).is_dir() {
-        eprintln!("    skipped: no standard library for {target}");
-        return Ok(());
-    }
-    workspace.cargo(&format!("check --locked --quiet --workspace --target {target}"))
+    Ok(())
 }
 
 /// The first package in a listing of `package|features` that was asked for std or alloc.

@@ -4,6 +4,7 @@
 //! check of the layout in `tidy`. It never repairs anything: `cargo fmt` and an editor do.
 #![forbid(unsafe_code)]
 
+mod aarch64;
 mod alone;
 mod picture;
 mod steps;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use crate::{alone, picture, tidy};
+use crate::{aarch64, alone, picture, tidy};
 
 /// One check: its name on the command line, a line of help, and what it runs.
 pub(crate) struct Step {
@@ -35,6 +35,11 @@ pub(crate) const STEPS: &[Step] = &[
         name: "alone",
         about: "each crate built by itself, no_std where promised",
         run: alone::run,
+    },
+    Step {
+        name: "aarch64",
+        about: "compiled for aarch64, the guarded access run under an emulator",
+        run: aarch64::run,
     },
     Step {
         name: "bench-check",
@@ -75,7 +80,7 @@ impl Workspace {
         self.cargo_with(line, &[])
     }
 
-    fn cargo_with(&self, line: &str, variables: &[(&str, &str)]) -> Result<(), String> {
+    pub(crate) fn cargo_with(&self, line: &str, variables: &[(&str, &str)]) -> Result<(), String> {
         let set: String =
             variables.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
         eprintln!("    $ {set}cargo {line}");
