@@ -174,6 +174,9 @@ fn text_file(path: &Path, len: usize) {
         if (state >> 20) % 100_003 == 0 {
             line.push_str("quire-and-bifolium");
         }
+        if (state >> 20) % 90_001 == 0 {
+            line.push_str("and andlast");
+        }
         line.push('\n');
         out.write_all(line.as_bytes()).unwrap();
         written += line.len();
@@ -188,43 +191,42 @@ fn count_in_output(command: &mut Command) -> u64 {
     count.parse().unwrap_or_else(|_| panic!("no count in {text:?}"))
 }
 
-fn find(dir: &Path, scale: Scale) -> Vec<Outcome> {
-    let (bifolio, path) = (bifolio(), dir.join("text"));
-    if !is_installed("rg") {
-        return vec![];
-    }
-    text_file(&path, (1 << 30) / scale.shrink);
-    let literal = "quire-and-bifolium";
+/// Searches for one literal on one thread and on two, beside ripgrep on one.
+fn find_literal(
+    (bifolio, path): (&Path, &Path),
+    literal: &str,
+    what: &str,
+    rounds: u32,
+) -> Vec<Outcome> {
     let ours_with = |threads: &str| {
-        let mut command = Command::new(&bifolio);
-        command.args(["find", "--count", "--threads", threads, literal]).arg(&path);
+        let mut command = Command::new(bifolio);
+        command.args(["find", "--count", "--threads", threads, literal]).arg(path);
         command
     };
     let mut one = |_| count_in_output(&mut ours_with("1"));
     let mut two = |_| count_in_output(&mut ours_with("2"));
     let mut peer = |_| {
         let options = ["--no-config", "-j1", "-c", "-a", "--mmap", "-F", literal];
-        count_in_output(Command::new("rg").args(options).arg(&path))
+        count_in_output(Command::new("rg").args(options).arg(path))
     };
-    let rounds = scale.rounds.min(7);
+    let beside = format!("bifolio find of {what} in 1 GiB, one thread / rg -c -a --mmap -j1");
+    let scaling = format!("bifolio find of {what}, two threads / itself with one");
     vec![
-        compare(
-            "bifolio find of a literal in 1 GiB, one thread / rg -c -a --mmap -j1",
-            Bar::RatioMax(1.0),
-            rounds,
-            1,
-            &mut one,
-            &mut peer,
-        ),
-        compare(
-            "bifolio find, two threads / itself with one",
-            Bar::RatioMax(0.8),
-            rounds,
-            1,
-            &mut two,
-            &mut one,
-        ),
+        compare(&beside, Bar::RatioMax(1.0), rounds, 1, &mut one, &mut peer),
+        compare(&scaling, Bar::RatioMax(0.8), rounds, 1, &mut two, &mut one),
     ]
+}
+
+fn find(dir: &Path, scale: Scale) -> Vec<Outcome> {
+    let (bifolio, path) = (bifolio(), dir.join("text"));
+    if !is_installed("rg") {
+        return vec![];
+    }
+    text_file(&path, (1 << 30) / scale.shrink);
+    let (files, rounds) = ((&*bifolio, &*path), scale.rounds.min(9));
+    let mut outcomes = find_literal(files, "quire-and-bifolium", "a literal", rounds);
+    outcomes.extend(find_literal(files, "andlast", "a literal of common letters", rounds));
+    outcomes
 }
 
 /// The largest private memory (`RssAnon`) that a command was seen with, in bytes.

@@ -84,6 +84,7 @@ pub use secret::SecretMap;
 pub use shared::SharedMap;
 
 pub use bifolio_sys::fs::FileSystem;
+pub use bifolio_sys::guard::Pair;
 pub use bifolio_sys::mm::{
     Misplaced, Node as NumaNode, NodeMask as NumaNodes, Policy as NumaPolicy,
 };

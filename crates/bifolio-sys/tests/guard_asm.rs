@@ -22,7 +22,7 @@ struct Target {
 
 const X86_64: Target = Target {
     arch: "x86_64",
-    assembly: &["x86_64.s", "x86_64_word.s"],
+    assembly: &["x86_64.s", "x86_64_pair.s", "x86_64_word.s"],
     compiler: "gcc",
     assembler_flags: &["-Wa,-msyntax=intel,-mnaked-reg"],
     emulator: None,

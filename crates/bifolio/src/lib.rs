@@ -3,7 +3,7 @@
 #![doc = include_str!("../README.md")]
 
 // Access: what every mapping offers.
-pub use bifolio_map::{Access, AccessMut, Chunk, Chunks, Reader, View, ViewMut, Writer};
+pub use bifolio_map::{Access, AccessMut, Chunk, Chunks, Pair, Reader, View, ViewMut, Writer};
 pub use bifolio_map::{AtomicInteger, PlainAtomic, SharedAtomic, StoreOrder};
 pub use bifolio_map::{CacheState, Residency, Resident, Untold};
 pub use bifolio_map::{Mapping, Pages, Protection, Sharing};

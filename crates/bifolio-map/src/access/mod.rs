@@ -33,6 +33,7 @@ pub use view_mut::ViewMut;
 pub use writer::Writer;
 
 use crate::error::Result;
+use bifolio_sys::guard::Pair;
 use core::hash::Hasher;
 use core::ops::Range;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -146,6 +147,15 @@ pub trait Access {
     /// As [`View::find`].
     fn find(&self, needle: &[u8], from: usize) -> Result<Option<usize>> {
         self.view().find(needle, from)
+    }
+
+    /// As [`View::find_pair`].
+    ///
+    /// # Errors
+    ///
+    /// As [`View::find_pair`].
+    fn find_pair(&self, pair: Pair, from: usize) -> Result<Option<usize>> {
+        self.view().find_pair(pair, from)
     }
 
     /// As [`View::find_byte`].

@@ -10,7 +10,7 @@
 use super::{Via, View};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use bifolio_sys::bytes::find_bytes;
-use bifolio_sys::guard;
+use bifolio_sys::guard::{self, Pair};
 
 /// The length of a block that is copied to be searched, in bytes.
 const BLOCK_LEN: usize = 8 << 10;
@@ -39,6 +39,54 @@ impl View<'_> {
             Ok(found.map(|index| from + done + index))
         };
         self.guarded_read(from, len, search, |file, done| file.find_byte(byte, from + done))
+    }
+
+    /// The offset of the first place at or after `from` where `pair` stands: two bytes at a distance,
+    /// by which a search for a longer string skips what cannot be it.
+    ///
+    /// # Errors
+    ///
+    /// As [`find_byte`](Self::find_byte).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bifolio_map::{Access, FileMap, Pair};
+    ///
+    /// let map = FileMap::open("Cargo.toml")?;
+    /// let pair = Pair { first: b'[', second: b']', distance: 6 };
+    /// let at = map.view().find_pair(pair, 0)?.expect("a table with a name of five letters");
+    /// assert_eq!(&map.load::<[u8; 7]>(at)?, b"[lints]");
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    pub fn find_pair(&self, pair: Pair, from: usize) -> Result<Option<usize>> {
+        self.check(Operation::Read, from, 0)?;
+        let len = self.len() - from;
+        if self.via != Via::Guarded {
+            return self.find_pair_in_blocks(pair, from);
+        }
+        let search = |done| {
+            // SAFETY: `from + done <= self.len()`, so the rest lies inside the window, which is
+            // guarded (invariants 0 and 2 of the view).
+            let found = unsafe { guard::find_pair(self.address(from + done), pair, len - done) }?;
+            Ok(found.map(|index| from + done + index))
+        };
+        self.guarded_read(from, len, search, |file, done| file.find_pair(pair, from + done))
+    }
+
+    fn find_pair_in_blocks(&self, pair: Pair, from: usize) -> Result<Option<usize>> {
+        let mut at = from;
+        while let Some(place) = self.find_byte(pair.first, at)? {
+            let Some(second) = place.checked_add(pair.distance).filter(|&at| at < self.len())
+            else {
+                return Ok(None);
+            };
+            if self.load::<u8>(second)? == pair.second {
+                return Ok(Some(place));
+            }
+            at = place + 1;
+        }
+        Ok(None)
     }
 
     /// The offset of the first occurrence of `needle` at or after `from`; an empty one occurs at

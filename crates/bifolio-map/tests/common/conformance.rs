@@ -3,7 +3,7 @@
 
 use super::random::Random;
 use bifolio_map::{Access, AccessMut, AtomicInteger, Error, ErrorKind, Operation};
-use bifolio_map::{SharedMap, StoreOrder, View, ViewMut};
+use bifolio_map::{Pair, SharedMap, StoreOrder, View, ViewMut};
 use std::hash::Hasher;
 use std::io::{self, BufRead, Cursor, ErrorKind as IoKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -120,7 +120,7 @@ fn chunks(view: View<'_>, model: &[u8], random: &mut Random) {
         let mut seen = Vec::new();
         while let Some(chunk) = chunks.next_chunk().unwrap() {
             assert_eq!(chunk.offset, seen.len());
-            assert!(!chunk.bytes.is_empty() && chunk.bytes.len() <= len);
+            assert!(!chunk.bytes.is_empty() && chunk.model.len() <= len);
             seen.extend_from_slice(chunk.bytes);
         }
         assert_eq!(seen, model);
@@ -191,6 +191,11 @@ fn searches(view: View<'_>, model: &[u8], base: u64, random: &mut Random) {
         let byte = b"abc\nz"[random.below(5)];
         let expected = model[from..].iter().position(|&b| b == byte).map(|index| from + index);
         assert_eq!(view.find_byte(byte, from).unwrap(), expected);
+        let distance = random.below(20).min(model.len() - from);
+        let pair = Pair { first: byte, second: b'b', distance };
+        let mut places = from..model.len() - distance;
+        let expected = places.find(|&at| model[at] == byte && model[at + distance] == b'b');
+        assert_eq!(view.find_pair(pair, from).unwrap(), expected, "{pair:?} from {from}");
 
         let len_max = [2, 9, 1024, 1025, 5000][trial % 5];
         let start = random.length(model.len());

@@ -319,6 +319,55 @@ bifolio_sys_0_1_guard_\name:
     FAULT .Lguard_find_byte, .Lguard_find_exit, .Lguard_find_exit
     END find_byte
 
+// find_pair(x0 = start, w1 = first byte | second byte << 8, x2 = places, x3 = distance) -> places
+// before the first match: all of them when there is none. x0, x6 and x2 describe what is not
+// searched yet, x4 is the number of places, w7 the first byte, w3 the second, v4 and v5 16 of each.
+    FUNCTION find_pair
+    add x6, x0, x3
+    and w7, w1, #0xff
+    ubfx w3, w1, #8, #8
+    mov x4, x2
+    dup v4.16b, w7
+    dup v5.16b, w3
+    mov x1, xzr
+.Lguard_pair_16s:
+    cmp x2, #16
+    b.lo .Lguard_pair_bytes
+    prfm pldl1keep, [x0, #4096]
+    ldr q0, [x0]
+    ldr q1, [x6]
+    cmeq v0.16b, v0.16b, v4.16b
+    cmeq v1.16b, v1.16b, v5.16b
+    and v0.16b, v0.16b, v1.16b
+    umaxv b0, v0.16b
+    umov w5, v0.b[0]
+    cbnz w5, .Lguard_pair_bytes
+    add x0, x0, #16
+    add x6, x6, #16
+    sub x2, x2, #16
+    b .Lguard_pair_16s
+.Lguard_pair_bytes:
+    mov x1, xzr
+    cbz x2, .Lguard_pair_exit
+.Lguard_pair_byte:
+    ldrb w5, [x0]
+    cmp w5, w7
+    b.ne .Lguard_pair_next
+    ldrb w5, [x6]
+    cmp w5, w3
+    b.eq .Lguard_pair_exit
+.Lguard_pair_next:
+    add x0, x0, #1
+    add x6, x6, #1
+    subs x2, x2, #1
+    b.ne .Lguard_pair_byte
+.Lguard_pair_exit:
+    sub x0, x4, x2
+    ret
+    FAULT .Lguard_pair_16s, .Lguard_pair_bytes, .Lguard_pair_bytes
+    FAULT .Lguard_pair_byte, .Lguard_pair_exit, .Lguard_pair_exit
+    END find_pair
+
 // The operations on one word. Each guards from its first access to its exit, where a fault resumes.
     .macro GUARDED name
     FAULT .Lguard_\name\()_access, .Lguard_\name\()_exit, .Lguard_\name\()_exit

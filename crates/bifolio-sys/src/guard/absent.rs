@@ -38,6 +38,10 @@ pub(super) unsafe fn find_byte(_: *const u8, _: u8, _: usize) -> Ret {
     NOTHING
 }
 
+pub(super) unsafe fn find_pair(_: *const u8, _: u32, _: usize, _: usize) -> Ret {
+    NOTHING
+}
+
 macro_rules! word_functions {
     ($($word:ident),*) => {$(
         pub(super) mod $word {

@@ -12,7 +12,10 @@ use core::arch::global_asm;
 #[cfg(target_arch = "aarch64")]
 global_asm!(include_str!("aarch64.s"), options(raw));
 #[cfg(target_arch = "x86_64")]
-global_asm!(concat!(include_str!("x86_64.s"), include_str!("x86_64_word.s")), options(raw));
+global_asm!(
+    concat!(include_str!("x86_64.s"), include_str!("x86_64_pair.s"), include_str!("x86_64_word.s")),
+    options(raw)
+);
 
 pub(super) const AVAILABLE: bool = true;
 
@@ -54,6 +57,8 @@ unsafe extern "C" {
     pub(super) fn compare(a: *const u8, b: *const u8, len: usize) -> Ret;
     #[link_name = "bifolio_sys_0_1_find_byte"]
     pub(super) fn find_byte(ptr: *const u8, byte: u8, len: usize) -> Ret;
+    #[link_name = "bifolio_sys_0_1_find_pair"]
+    pub(super) fn find_pair(ptr: *const u8, pair: u32, places: usize, distance: usize) -> Ret;
 }
 
 /// Declares the operations on one word of type `$word`, in a module of that name.

@@ -214,6 +214,46 @@ pub unsafe fn find_byte(ptr: *const u8, byte: u8, len: usize) -> Result<Option<u
     Ok((before < len).then_some(before))
 }
 
+/// Two bytes at a distance: what a search for a longer string looks for first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pair {
+    /// The byte at the place itself.
+    pub first: u8,
+    /// The byte `distance` further on.
+    pub second: u8,
+    /// How far apart they stand, in bytes.
+    pub distance: usize,
+}
+
+/// The first place among the `len - pair.distance` first ones at `ptr` where `pair` stands, or `None`
+/// if there is none.
+///
+/// # Errors
+///
+/// [`Fault`] at the first place one of whose bytes can not be read, if the pair does not stand before
+/// it; at the `done` places before it there is none.
+///
+/// # Safety
+///
+/// As for [`compare`].
+///
+/// ```
+/// # use bifolio_sys::guard::{self, Pair};
+/// # if !guard::available() { return; }
+/// let line = b"a mapped page";
+/// let pair = Pair { first: b'p', second: b'e', distance: 3 };
+/// // SAFETY: the bytes of the line.
+/// assert_eq!(unsafe { guard::find_pair(line.as_ptr(), pair, line.len()) }, Ok(Some(9)));
+/// ```
+#[inline]
+pub unsafe fn find_pair(ptr: *const u8, pair: Pair, len: usize) -> Result<Option<usize>, Fault> {
+    let Some(places) = len.checked_sub(pair.distance) else { return Ok(None) };
+    let bytes = u32::from(pair.first) | u32::from(pair.second) << 8;
+    // SAFETY: invariant 1: it only reads.
+    let before = unsafe { asm::find_pair(ptr, bytes, places, pair.distance) }.into_result()?;
+    Ok((before < places).then_some(before))
+}
+
 impl Ret {
     /// The value, or the fault with the value as its count of bytes done.
     #[inline]

@@ -5,7 +5,7 @@
 //! This file calls the guarded functions with pointers into an arena.
 #![allow(unsafe_code, reason = "see # Safety above")]
 
-use bifolio_sys::guard;
+use bifolio_sys::guard::{self, Pair};
 
 use crate::arena::{Arena, Missing};
 
@@ -271,6 +271,72 @@ fn find_stops_at_the_first_such_byte_or_fault() {
 }
 
 #[test]
+fn a_pair_is_found_at_its_first_place_before_the_fault() {
+    for missing in Missing::ALL {
+        let mut side = Side::new(missing);
+        let boundary = side.boundary();
+        side.arena.bytes(boundary).fill(BEFORE);
+        for (start, end) in ranges() {
+            let len = (end - start) as usize;
+            let at = boundary.wrapping_add_signed(start);
+            for distance in [0, 1, 5, 16, 40].into_iter().filter(|&distance| distance < len) {
+                let pair = Pair { first: FILLED, second: FILLED ^ 1, distance };
+                // SAFETY: it only reads, here and below.
+                let result = unsafe { guard::find_pair(side.at(start), pair, len) };
+                // No first byte stands before the fault, so the first place that faults is where the
+                // first byte cannot be read, or none of the places that there are.
+                let places = len - distance;
+                let readable = (-start).max(0) as usize;
+                let expected =
+                    if readable >= places { Ok(None) } else { Err((readable, missing.cause())) };
+                assert_eq!(simple(result), expected, "{missing:?} {start}..{end} {distance}");
+                if distance == 0 {
+                    continue;
+                }
+                let inside = readable.min(len);
+                for place in [0, 1, places / 2, places - 1] {
+                    if place + distance >= inside {
+                        continue;
+                    }
+                    let bytes = side.arena.bytes(boundary);
+                    // Lone halves before, the pair itself, and another one behind it.
+                    bytes[at + place / 2] = FILLED;
+                    bytes[at + place] = FILLED;
+                    bytes[at + place + distance] = FILLED ^ 1;
+                    // SAFETY: as above.
+                    let result = unsafe { guard::find_pair(side.at(start), pair, len) };
+                    let half = place / 2 + distance == place + distance;
+                    let first = if half { place / 2 } else { place };
+                    assert_eq!(result, Ok(Some(first)), "{missing:?} {start}..{end} {distance}");
+                    side.arena.bytes(boundary)[at - 1..].fill(BEFORE);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pair_whose_second_byte_is_missing_faults_at_its_place() {
+    for missing in Missing::ALL {
+        let mut side = Side::new(missing);
+        let boundary = side.boundary();
+        for before in 1..100 {
+            for distance in [1, 3, 17, 64].into_iter().filter(|&distance| distance >= before) {
+                let bytes = side.arena.bytes(boundary);
+                bytes.fill(BEFORE);
+                bytes[boundary - before] = FILLED;
+                let pair = Pair { first: FILLED, second: BEFORE, distance };
+                let start = boundary - 200;
+                // SAFETY: it only reads.
+                let result = unsafe { guard::find_pair(side.arena.at(start), pair, 300) };
+                let expected = Err((200 - before, missing.cause()));
+                assert_eq!(simple(result), expected, "{missing:?} {before} {distance}");
+            }
+        }
+    }
+}
+
+#[test]
 fn nothing_is_touched_when_the_length_is_zero() {
     bifolio_sys::fault::install().expect("sigaction");
     let nowhere = std::ptr::without_provenance_mut(8);
@@ -282,6 +348,9 @@ fn nothing_is_touched_when_the_length_is_zero() {
     assert_eq!(unsafe { guard::compare(nowhere, nowhere, 0) }, Ok(None));
     // SAFETY: no bytes.
     assert_eq!(unsafe { guard::find_byte(nowhere, 1, 0) }, Ok(None));
+    let pair = Pair { first: 1, second: 2, distance: 3 };
+    // SAFETY: no places.
+    assert_eq!(unsafe { guard::find_pair(nowhere, pair, 3) }, Ok(None));
     // SAFETY: the first page is never mapped, so nothing is written.
     let fault = unsafe { guard::fill(nowhere, 1, 1) }.expect_err("not mapped");
     assert_eq!((fault.done, fault.code.cause()), (0, guard::Cause::NotMapped));

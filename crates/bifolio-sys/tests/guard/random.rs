@@ -5,7 +5,7 @@
 //! This file calls the guarded functions with pointers into an arena.
 #![allow(unsafe_code, reason = "see # Safety above")]
 
-use bifolio_sys::guard::{self, Cause, Fault};
+use bifolio_sys::guard::{self, Cause, Fault, Pair};
 use rustix::mm::MprotectFlags;
 
 use crate::arena::Arena;
@@ -123,7 +123,7 @@ fn agrees_with_the_model() {
         let spot = random.below(len_max);
         a.bytes()[spot] = byte;
         let what = format!("round {round}: {from}, {to}, {len}, {byte}");
-        match random.below(4) {
+        match random.below(5) {
             0 => {
                 let done = a.run(&a.readable, from, len).min(b.run(&b.writable, to, len));
                 let mut expected = b.bytes().to_vec();
@@ -150,6 +150,29 @@ fn agrees_with_the_model() {
                     if done == len || differs.is_some() { Ok(differs) } else { Err(done) };
                 // SAFETY: it only reads.
                 let result = unsafe { guard::compare(a.arena.at(from), b.arena.at(to), len) };
+                check(result, expected, &what);
+            }
+            3 => {
+                let done = a.run(&a.readable, from, len);
+                let distance = random.below(len.min(90) + 1);
+                let second = a.bytes()[from];
+                let places = len - distance;
+                let bytes = &a.bytes()[from..from + done];
+                let is_read = |place: usize| place + distance < done;
+                // The first place that matches, or that a byte is missing to decide.
+                let stop = (0..places).find(|&place| match bytes.get(place) {
+                    Some(&first) if first != byte => false,
+                    Some(_) if is_read(place) => bytes[place + distance] == second,
+                    _ => true,
+                });
+                let expected = match stop {
+                    Some(place) if is_read(place) => Ok(Some(place)),
+                    Some(place) => Err(place),
+                    None => Ok(None),
+                };
+                let pair = Pair { first: byte, second, distance };
+                // SAFETY: it only reads.
+                let result = unsafe { guard::find_pair(a.arena.at(from), pair, len) };
                 check(result, expected, &what);
             }
             _ => {

@@ -16,6 +16,7 @@ unsafe extern "C" {
     fn bifolio_sys_0_1_fill();
     fn bifolio_sys_0_1_compare();
     fn bifolio_sys_0_1_find_byte();
+    fn bifolio_sys_0_1_find_pair();
     fn bifolio_sys_0_1_load64();
     fn bifolio_sys_0_1_store64();
     fn bifolio_sys_0_1_swap64();
@@ -44,6 +45,7 @@ fn call(function: unsafe extern "C" fn(), arguments: [usize; 3]) -> usize {
             "movabs r13, 0x4444444444444444",
             "movabs r14, 0x5555555555555555",
             "mov r15, rsp",
+            "xor ecx, ecx",
             "call r11",
             "pushfq",
             "pop r8",
@@ -98,8 +100,9 @@ fn preserved_registers_survive_faults() {
                     call(bifolio_sys_0_1_fill, [from, 0, len]),
                     call(bifolio_sys_0_1_compare, [from, to, len]),
                     call(bifolio_sys_0_1_find_byte, [from, 1, len]),
+                    call(bifolio_sys_0_1_find_pair, [from, 1, len]),
                 ];
-                assert_eq!(faults.map(|fault| fault != 0), [fails; 5], "{missing:?} {len} {over}");
+                assert_eq!(faults.map(|fault| fault != 0), [fails; 6], "{missing:?} {len} {over}");
             }
         }
         let words = [

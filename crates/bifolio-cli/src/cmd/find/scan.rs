@@ -2,7 +2,7 @@
 //!
 //! There are three ways, and the same answers by each:
 //!
-//! - Bytes of which one is rare in the file: the guarded search for that byte, in the mapping
+//! - Bytes of which two are rare together: the guarded search for that pair, in the mapping
 //!   itself, and a look at what is around each.
 //! - Other bytes: in private copies, small enough to stay in the first cache; the end of each
 //!   stands before the next, so no match is cut in two.
@@ -24,7 +24,7 @@ const MATCHES_MAX: usize = 32 << 10;
 
 /// How many bytes there must be for each that looked like the start of a match and was none: with
 /// fewer, copies are faster.
-const BYTES_PER_MISS_MIN: usize = 1 << 10;
+const BYTES_PER_MISS_MIN: usize = 1 << 8;
 
 /// How many misses are forgiven.
 const MISSES_FREE: usize = 32;
@@ -105,19 +105,20 @@ impl<'a> Scanner<'a> {
         found
     }
 
-    /// Searches for the byte of the needle that is rarest here, and compares what is around each.
+    /// Searches for the two bytes of the needle that are rarest here, and compares what is around
+    /// each.
     ///
-    /// Returns the places that are left: where none of the bytes is rare, and from a page on that
-    /// cannot be had.
+    /// Returns the places that are left: where no two of the bytes are rare together, and from a page
+    /// on that cannot be had.
     fn skim(&mut self, places: Range<usize>, needle: &[u8], found: &mut Found) -> Range<usize> {
         self.sample.add(&self.view, places.start);
-        let Some(index) = self.sample.rarest(needle) else { return places };
-        let end = (places.end + index).min(self.view.len());
+        let Some((index, pair)) = self.sample.rarest(needle) else { return places };
+        let end = (places.end + index + pair.distance).min(self.view.len());
         let Ok(part) = self.view.slice(0..end) else { return places };
         self.block.resize(needle.len(), 0);
         let (mut from, mut misses) = (places.start, 0);
         while from < places.end && from + index < end {
-            match part.find_byte(needle[index], from + index) {
+            match part.find_pair(pair, from + index) {
                 Ok(Some(at)) => from = at - index,
                 Ok(None) => return places.end..places.end,
                 Err(_) => break,
