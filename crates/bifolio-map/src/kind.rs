@@ -1,4 +1,4 @@
-//! What every kind of memory without a file says in the same words.
+//! What kinds whose bytes are all of their body say in the same words.
 //!
 //! The promise of each, and whatever makes slices of it, stands in the kind's own file.
 //!
@@ -61,6 +61,7 @@ macro_rules! kind {
         impl core::fmt::Debug for $kind {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 f.debug_struct(stringify!($kind))
+                    .field("object", &self.body.origin.object)
                     .field("ptr", &self.body.ptr())
                     .field("len", &self.body.len())
                     .finish()

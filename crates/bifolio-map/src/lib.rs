@@ -40,6 +40,7 @@ mod populate;
 #[cfg(feature = "std")]
 mod private;
 mod protect;
+mod punch;
 mod read_only;
 #[cfg(feature = "std")]
 mod replace;

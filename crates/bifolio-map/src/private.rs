@@ -14,22 +14,21 @@
 //! Unsafe code lends writable views, and vouches for the mapping.
 #![allow(unsafe_code, reason = "lends writable views, and implements an unsafe trait")]
 
-use crate::access::{Access, AccessMut, View, ViewMut};
+use crate::access::{Access, AccessMut, ViewMut};
 use crate::body::Body;
 use crate::cut::halves;
-use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::mapping::{Mapping, Protection, Sharing};
+use crate::error::{ErrorKind, Operation, Result};
+use crate::kind::kind;
 use crate::object::Object;
 use crate::options::{Options, Wish};
 use crate::origin::Origin;
-use crate::pages::{self, sealed::HasBody};
+use crate::pages;
 use crate::shared::{Part, open_path};
 use crate::span::Request;
 use bifolio_sys::Errno;
 use bifolio_sys::fs;
 use bifolio_sys::fs::fd::OwnedFd;
 use bifolio_sys::mm::{Advice as RawAdvice, MapFlags, ProtFlags};
-use core::fmt;
 use core::ops::Range;
 use std::path::Path;
 
@@ -37,7 +36,8 @@ use std::path::Path;
 /// and the copies are this mapping's own.
 ///
 /// The pages that were not written show the file as it is, whoever writes it.
-/// [`commit_to`](PrivateMap::commit_to) makes a file of what the mapping shows.
+/// [`commit_to`](PrivateMap::commit_to) makes a file of what the mapping shows; whoever unmaps or
+/// drops it without that forgets the changes.
 ///
 /// # Examples
 ///
@@ -58,6 +58,7 @@ pub struct PrivateMap {
     body: Body,
 }
 
+kind!(PrivateMap, Private, ReadWrite);
 halves!(PrivateMap);
 
 impl Options {
@@ -179,22 +180,6 @@ impl PrivateMap {
         }
         Ok(())
     }
-
-    /// Unmaps it, and forgets the changes; says whether that worked, which dropping it cannot.
-    ///
-    /// # Errors
-    ///
-    /// What munmap(2) reports, with the mapping.
-    pub fn unmap(self) -> Result<(), (PrivateMap, Error)> {
-        self.body.unmap().map_err(|(body, error)| (PrivateMap { body }, error))
-    }
-}
-
-impl Access for PrivateMap {
-    #[inline]
-    fn view(&self) -> View<'_> {
-        self.body.view()
-    }
 }
 
 impl AccessMut for PrivateMap {
@@ -203,38 +188,5 @@ impl AccessMut for PrivateMap {
         // SAFETY: the pages are mapped to be written, and no reference to them exists (invariant
         // 0).
         unsafe { self.body.view_mut() }
-    }
-}
-
-impl HasBody for PrivateMap {
-    #[allow(private_interfaces, reason = "sealed")]
-    fn body(&self) -> &Body {
-        &self.body
-    }
-}
-
-// SAFETY: the body owns its pages for the value's life (0); nothing makes references (invariant 0,
-// for 1); the view covers them all (2).
-unsafe impl Mapping for PrivateMap {
-    fn as_ptr(&self) -> *const u8 {
-        self.body.ptr().as_ptr()
-    }
-
-    fn sharing(&self) -> Sharing {
-        Sharing::Private
-    }
-
-    fn protection(&self) -> Protection {
-        Protection::ReadWrite
-    }
-}
-
-impl fmt::Debug for PrivateMap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PrivateMap")
-            .field("object", &self.body.origin.object)
-            .field("ptr", &self.body.ptr())
-            .field("len", &self.len())
-            .finish()
     }
 }

@@ -250,14 +250,17 @@ impl Reservation {
     ///
     /// [`Invalid`](crate::ErrorKind::Invalid), with both, unless `back` begins where this one ends.
     pub fn join(self, back: Reservation) -> Result<Reservation, (Reservation, Reservation, Error)> {
+        let is_front_empty = self.body.len() == 0;
         let (front_terms, back_terms) = (self.terms, back.terms);
         match self.body.join(back.body) {
             Ok(body) => {
-                let is_lazily_freed = AtomicBool::new(
-                    front_terms.is_lazily_freed.into_inner()
-                        | back_terms.is_lazily_freed.into_inner(),
-                );
-                Ok(Reservation { body, terms: Terms { is_lazily_freed, ..front_terms } })
+                // One without pages has none to speak for.
+                let (mut terms, other) = match is_front_empty {
+                    true => (back_terms, front_terms),
+                    false => (front_terms, back_terms),
+                };
+                *terms.is_lazily_freed.get_mut() |= other.is_lazily_freed.into_inner();
+                Ok(Reservation { body, terms })
             }
             Err((front, back, error)) => Err((
                 Reservation { body: front, terms: front_terms },

@@ -188,11 +188,18 @@ fn a_file_that_is_not_mapped_is_cached() {
     let path = scratch.join("file");
     let file = File::create(&path).unwrap();
     file.write_all_at(&pattern(1 << 20), 0).unwrap();
-    evict(&file, 0, 0);
-    let map = Options::new().backend(Backend::Read).open(&path).unwrap();
-    map.populate(0..map.len()).unwrap();
-    if let Ok(stat) = bifolio_sys::fs::cachestat(&file, 0, None) {
-        assert_eq!(stat.cached, (1 << 20) / page() as u64);
+    let options = Options::new().backend(Backend::Read);
+    for is_asked_when_opened in [false, true] {
+        evict(&file, 0, 0);
+        if is_asked_when_opened {
+            options.populate().open(&path).unwrap();
+        } else {
+            let map = options.open(&path).unwrap();
+            map.populate(0..map.len()).unwrap();
+        }
+        if let Ok(stat) = bifolio_sys::fs::cachestat(&file, 0, None) {
+            assert_eq!(stat.cached, (1 << 20) / page() as u64);
+        }
     }
 }
 

@@ -16,8 +16,8 @@ impl View<'_> {
     /// Reads a value of any plain type at `offset`.
     ///
     /// A value of 1, 2, 4 or 8 bytes at an address that is a multiple of its size is read in one
-    /// piece (acquire); others, and all of [`by_syscall`](Self::by_syscall), byte by byte in no
-    /// particular order.
+    /// piece (acquire); others, all of [`by_syscall`](Self::by_syscall), and what is not mapped or
+    /// cannot be, byte by byte in no particular order.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! Reservations: a shadow of the state of every page, threads that disagree, carving.
 
-use super::{Random, alone, areas, fork, page, resident, seed};
+use super::{Random, alone, areas, fork, page, resident, seed, smaps};
 use bifolio_map::{Access, AccessMut, Advice, Discard, ErrorKind, HugePages, Operation, Options};
 use bifolio_map::{Mapping, Pages, Reservation};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -287,4 +287,14 @@ fn nothing_is_left_of_reservations() {
         round();
     }
     assert_eq!(areas(), before);
+}
+
+#[test]
+fn one_without_addresses_joins_without_a_trace() {
+    let addresses = Options::new().no_reserve().reservation(2 * page()).unwrap();
+    let addresses = Reservation::new(0).unwrap().join(addresses).unwrap();
+    addresses.decommit(0..2 * page()).unwrap();
+    // It is still not counted as memory that was promised.
+    let flags = smaps(addresses.as_ptr().addr(), "VmFlags");
+    assert!(flags.contains(" nr"), "{flags}");
 }

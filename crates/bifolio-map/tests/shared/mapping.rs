@@ -355,3 +355,50 @@ fn no_option_is_passed_over() {
         }
     }
 }
+
+#[test]
+fn a_discarded_range_is_zero_to_the_byte_and_costs_nothing() {
+    use bifolio_map::{Pages, Residency};
+    use std::os::unix::fs::MetadataExt;
+    let directory = Directory::new("discarded");
+    let (page, len) = (bifolio_sys::page::page_size().bytes(), 64 << 10);
+    let path = directory.file(&vec![1; len + 200]);
+    let file = Options::new().offset(100).len(len).open_shared(&path).unwrap();
+    let memory = SharedMap::anon(len).unwrap();
+    let locked = Options::new().locked().shared(len).ok();
+    let memfd = SharedMap::memfd("discarded", len).unwrap();
+    for range in [0..len, 1..len, page..2 * page, 5..7, page - 1..4 * page + 1, 9..9] {
+        for map in [Some(&file), Some(&memory), Some(&memfd), locked.as_ref()].into_iter().flatten()
+        {
+            map.fill(0..len, 1).unwrap();
+            match map.discard(range.clone()) {
+                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                    println!("skipped: {error}");
+                    continue;
+                }
+                answer => answer.unwrap(),
+            }
+            let mut expected = vec![1; len];
+            expected[range.clone()].fill(0);
+            assert!(map.read_to_vec(0..len).unwrap() == expected, "{map:?} {range:?}");
+        }
+    }
+    // What lies in the same pages of the file outside of the mapping is not touched.
+    let bytes = fs::read(&path).unwrap();
+    assert!(bytes.len() == len + 200 && bytes[..100] == [1; 100] && bytes[len + 100..] == [1; 100]);
+    for map in [&memory, &memfd] {
+        map.fill(0..len, 1).unwrap();
+        map.discard(page..len).unwrap();
+        match map.residency(0..len).unwrap() {
+            Residency::Known(resident) => assert_eq!(resident.resident_pages, 1, "{map:?}"),
+            unknown => println!("skipped: {unknown:?}"),
+        }
+    }
+    let file = File::from(memfd.fd().unwrap().try_clone_to_owned().unwrap());
+    assert_eq!(file.metadata().unwrap().blocks(), page as u64 / 512);
+    let error = memory.discard(1..len + 1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfBounds { len_bytes: len as u64 });
+    assert_eq!(error.operation(), Operation::Advise);
+    memfd.seal(bifolio_map::Seals::LASTING).unwrap();
+    assert_eq!(memfd.discard(0..len).unwrap_err().kind(), ErrorKind::NotPermitted);
+}
