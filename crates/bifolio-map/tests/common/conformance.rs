@@ -120,7 +120,7 @@ fn chunks(view: View<'_>, model: &[u8], random: &mut Random) {
         let mut seen = Vec::new();
         while let Some(chunk) = chunks.next_chunk().unwrap() {
             assert_eq!(chunk.offset, seen.len());
-            assert!(!chunk.bytes.is_empty() && chunk.model.len() <= len);
+            assert!(!chunk.bytes.is_empty() && chunk.bytes.len() <= len);
             seen.extend_from_slice(chunk.bytes);
         }
         assert_eq!(seen, model);
