@@ -41,8 +41,8 @@ impl View<'_> {
         self.guarded_read(from, len, search, |file, done| file.find_byte(byte, from + done))
     }
 
-    /// The offset of the first place at or after `from` where `pair` stands: two bytes at a distance,
-    /// by which a search for a longer string skips what cannot be it.
+    /// The offset of the first place at or after `from` where `pair` stands: two bytes at a
+    /// distance, by which a search for a longer string skips what cannot be it.
     ///
     /// # Errors
     ///
@@ -54,8 +54,8 @@ impl View<'_> {
     /// use bifolio_map::{Access, FileMap, Pair};
     ///
     /// let map = FileMap::open("Cargo.toml")?;
-    /// let pair = Pair { first: b'[', second: b']', distance: 6 };
-    /// let at = map.view().find_pair(pair, 0)?.expect("a table with a name of five letters");
+    /// let pair = Pair { first: b'[', second: b's', distance: 5 };
+    /// let at = map.view().find_pair(pair, 0)?.expect("the package inherits its lints");
     /// assert_eq!(&map.load::<[u8; 7]>(at)?, b"[lints]");
     /// # Ok::<(), bifolio_map::Error>(())
     /// ```

@@ -225,13 +225,13 @@ pub struct Pair {
     pub distance: usize,
 }
 
-/// The first place among the `len - pair.distance` first ones at `ptr` where `pair` stands, or `None`
-/// if there is none.
+/// The first place among the `len - pair.distance` first ones at `ptr` where `pair` stands, or
+/// `None` if there is none.
 ///
 /// # Errors
 ///
-/// [`Fault`] at the first place one of whose bytes can not be read, if the pair does not stand before
-/// it; at the `done` places before it there is none.
+/// [`Fault`] at the first place one of whose bytes can not be read, if the pair does not stand
+/// before it; at the `done` places before it there is none.
 ///
 /// # Safety
 ///

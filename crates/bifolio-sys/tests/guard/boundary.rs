@@ -283,8 +283,8 @@ fn a_pair_is_found_at_its_first_place_before_the_fault() {
                 let pair = Pair { first: FILLED, second: FILLED ^ 1, distance };
                 // SAFETY: it only reads, here and below.
                 let result = unsafe { guard::find_pair(side.at(start), pair, len) };
-                // No first byte stands before the fault, so the first place that faults is where the
-                // first byte cannot be read, or none of the places that there are.
+                // No first byte stands before the fault, so the first place that faults is where
+                // the first byte cannot be read, or none of the places that there are.
                 let places = len - distance;
                 let readable = (-start).max(0) as usize;
                 let expected =

@@ -156,20 +156,8 @@ fn agrees_with_the_model() {
                 let done = a.run(&a.readable, from, len);
                 let distance = random.below(len.min(90) + 1);
                 let second = a.bytes()[from];
-                let places = len - distance;
                 let bytes = &a.bytes()[from..from + done];
-                let is_read = |place: usize| place + distance < done;
-                // The first place that matches, or that a byte is missing to decide.
-                let stop = (0..places).find(|&place| match bytes.get(place) {
-                    Some(&first) if first != byte => false,
-                    Some(_) if is_read(place) => bytes[place + distance] == second,
-                    _ => true,
-                });
-                let expected = match stop {
-                    Some(place) if is_read(place) => Ok(Some(place)),
-                    Some(place) => Err(place),
-                    None => Ok(None),
-                };
+                let expected = first_pair(bytes, len, byte, second, distance);
                 let pair = Pair { first: byte, second, distance };
                 // SAFETY: it only reads.
                 let result = unsafe { guard::find_pair(a.arena.at(from), pair, len) };
@@ -185,4 +173,24 @@ fn agrees_with_the_model() {
             }
         }
     }
+}
+
+/// Where a pair stands first in `len` bytes of which `bytes` can be read; an error at the first
+/// place that a missing byte leaves open.
+fn first_pair(
+    bytes: &[u8],
+    len: usize,
+    first: u8,
+    second: u8,
+    distance: usize,
+) -> Result<Option<usize>, usize> {
+    for place in 0..len - distance {
+        match (bytes.get(place), bytes.get(place + distance)) {
+            (Some(&byte), _) if byte != first => {}
+            (Some(_), Some(&byte)) if byte == second => return Ok(Some(place)),
+            (Some(_), Some(_)) => {}
+            _ => return Err(place),
+        }
+    }
+    Ok(None)
 }

@@ -2,8 +2,8 @@
 //!
 //! There are three ways, and the same answers by each:
 //!
-//! - Bytes of which two are rare together: the guarded search for that pair, in the mapping
-//!   itself, and a look at what is around each.
+//! - Bytes of which two are rare together: the guarded search for that pair, in the mapping itself,
+//!   and a look at what is around each.
 //! - Other bytes: in private copies, small enough to stay in the first cache; the end of each
 //!   stands before the next, so no match is cut in two.
 //! - A regular expression sees the whole piece at once, with what it may look at before and behind.
@@ -108,8 +108,8 @@ impl<'a> Scanner<'a> {
     /// Searches for the two bytes of the needle that are rarest here, and compares what is around
     /// each.
     ///
-    /// Returns the places that are left: where no two of the bytes are rare together, and from a page
-    /// on that cannot be had.
+    /// Returns the places that are left: where no two of the bytes are rare together, and from a
+    /// page on that cannot be had.
     fn skim(&mut self, places: Range<usize>, needle: &[u8], found: &mut Found) -> Range<usize> {
         self.sample.add(&self.view, places.start);
         let Some((index, pair)) = self.sample.rarest(needle) else { return places };

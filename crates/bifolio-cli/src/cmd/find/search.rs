@@ -3,8 +3,8 @@
 //! 1. Pieces are taken in order, and no thread is more than `AHEAD` pieces per thread in front of
 //!    what was handed on: what is remembered stays small, however slow one piece is.
 //! 2. A piece is searched as if no match reached into it. Where one does and overlaps the first
-//!    match found, the piece is searched again from that match's end: the matches are then those
-//!    of one reader from front to back.
+//!    match found, the piece is searched again from that match's end: the matches are then those of
+//!    one reader from front to back.
 
 use super::pattern::Pattern;
 use super::plan::{Piece, Plan};
