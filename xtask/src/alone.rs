@@ -4,7 +4,7 @@
 //! one that forgot to ask for its own compiles there and nowhere else. That a `no_std` crate says
 //! so in its source is checked by `tidy`.
 
-use crate::steps::Workspace;
+use crate::workspace::Workspace;
 
 /// The libraries, lowest first.
 const LIBRARIES: &[&str] = &["bifolio-sys", "bifolio-map", "bifolio"];

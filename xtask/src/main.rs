@@ -9,6 +9,7 @@ mod alone;
 mod picture;
 mod steps;
 mod tidy;
+mod workspace;
 
 use std::process::ExitCode;
 

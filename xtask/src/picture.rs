@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-use crate::steps::Workspace;
+use crate::workspace::Workspace;
 
 const CELL_WIDTH: f32 = 8.4;
 const LINE_HEIGHT: f32 = 18.0;

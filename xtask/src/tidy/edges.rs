@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{Finding, TextFile};
-use crate::steps::Workspace;
+use crate::workspace::Workspace;
 
 /// What each package depends on within the workspace. The same table stands in ARCHITECTURE.md.
 const EDGES: &[(&str, &[&str])] = &[

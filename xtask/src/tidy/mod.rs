@@ -15,7 +15,7 @@ mod wording;
 use std::fmt;
 use std::path::Path;
 
-use crate::steps::Workspace;
+use crate::workspace::Workspace;
 use source::Source;
 
 /// One broken rule, and what to do about it.
