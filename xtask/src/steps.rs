@@ -144,11 +144,4 @@ mod tests {
         let line = closing_line("fmt", Duration::from_millis(60), &Ok(()));
         assert_eq!(line, "    fmt: ok, 0.1 s");
     }
-
-    #[test]
-    fn a_command_that_fails_is_named() {
-        let workspace = Workspace { root: PathBuf::from("."), cargo: PathBuf::from("false") };
-        assert!(workspace.cargo("build").unwrap_err().contains("cargo build"));
-        assert!(workspace.cargo_output("tree").unwrap_err().contains("false tree"));
-    }
 }

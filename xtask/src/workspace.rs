@@ -69,3 +69,15 @@ fn output(program: &mut Command, directory: &Path, line: &str) -> Result<String,
     }
     String::from_utf8(output.stdout).map_err(|error| format!("{name}: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_fails_is_named() {
+        let workspace = Workspace { root: PathBuf::from("."), cargo: PathBuf::from("false") };
+        assert!(workspace.cargo("build").unwrap_err().contains("cargo build"));
+        assert!(workspace.cargo_output("tree").unwrap_err().contains("false tree"));
+    }
+}
