@@ -17,6 +17,11 @@ const BLOCK_BYTES: usize = 256 << 10;
 /// The path that means standard input.
 const STDIN: &str = "-";
 
+/// The path of a file that has to be one: `-` is what standard input was redirected from.
+pub(crate) fn file_path(path: &Path) -> &Path {
+    if path == Path::new(STDIN) { Path::new("/dev/stdin") } else { path }
+}
+
 /// The part of the input that a command looks at.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Part {

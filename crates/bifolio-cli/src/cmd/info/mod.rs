@@ -6,6 +6,7 @@ mod pages;
 use crate::bytes::{grouped, human};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
+use crate::input::file_path;
 use crate::json;
 use anstyle::{AnsiColor, Style};
 use bifolio::page::{page_size, thp_size};
@@ -31,7 +32,7 @@ const UNKNOWN: Style = AnsiColor::Yellow.on_default();
 /// of a file that you neither own nor may write it does not tell which pages are in memory.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// The files
+    /// The files; `-` is the file that standard input comes from
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
@@ -44,7 +45,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
     let mut files = Vec::new();
     let mut exit = Exit::Success;
     for path in &args.files {
-        let info = match Info::of(path) {
+        let info = match Info::of(file_path(path)) {
             Ok(info) => info,
             Err(failure) => {
                 console.report(&failure)?;
@@ -233,6 +234,7 @@ fn how(route: Route) -> String {
 /// A size in bytes, and shorter where it is long.
 fn exact(bytes: u64) -> String {
     match bytes {
+        1 => "1 byte".to_owned(),
         0..1024 => format!("{bytes} bytes"),
         _ => format!("{} bytes ({})", grouped(bytes), human(bytes)),
     }
