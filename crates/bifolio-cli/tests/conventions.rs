@@ -139,13 +139,36 @@ fn a_reader_that_leaves_is_no_error() {
         let output = child.wait_with_output().unwrap();
         assert_eq!((code(&output), complaint(&output)), (0, String::new()), "{args:?}");
     }
-    // What fits in the buffer is written at the end only.
-    for args in [&["cmp", &path, "/proc/version"][..], &["hex", "/proc/version"], &["--help"]] {
+    // What fits in the buffer is written at the end only. The answer is the same whoever reads it.
+    for (args, expected) in [
+        (&["cmp", &path, "/proc/version"][..], 1),
+        (&["cmp", "--json", &path, "/proc/version"], 1),
+        (&["hex", "/proc/version"], 0),
+        (&["--help"], 0),
+    ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = bifolio().args(args).stdout(writer).output().unwrap();
-        assert_eq!((code(&output), complaint(&output)), (0, String::new()), "{args:?}");
+        assert_eq!((code(&output), complaint(&output)), (expected, String::new()), "{args:?}");
     }
+}
+
+#[test]
+fn an_error_is_remembered_when_the_reader_leaves() {
+    let dir = Dir::new();
+    let (path, missing) = (dir.write("a", b"some bytes"), dir.file("missing"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = bifolio().args(["cat", &missing, &path]).stdout(writer).output().unwrap();
+    assert_eq!((code(&output), complaint(&output).lines().count()), (2, 1));
+}
+
+#[test]
+fn the_name_of_a_file_gives_a_terminal_no_orders() {
+    let output = run(["cat", "no\u{1b}[2Jsuch\u{7}file"]);
+    assert_eq!(code(&output), 2);
+    let complaint = complaint(&output);
+    assert!(complaint.starts_with("bifolio: cat no\\u{1b}[2Jsuch\\u{7}file: "), "{complaint}");
 }
 
 #[test]
@@ -172,6 +195,12 @@ fn a_full_disk_is_an_error_and_said() {
         let start = format!("bifolio: {} (standard output): No space left", args[0]);
         assert!(complaint.starts_with(&start), "{args:?}: {complaint}");
         assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    }
+    for args in [&["--help"][..], &["--version"], &["cat", "-h"]] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = bifolio().args(args).stdout(full).output().unwrap();
+        assert_eq!(code(&output), 2, "{args:?}");
+        assert!(complaint(&output).contains("(standard output): No space left"), "{args:?}");
     }
 }
 

@@ -91,12 +91,14 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
         differences: found.differences,
         more: found.more,
     };
+    let exit = if answer.equal { Exit::Success } else { Exit::False };
+    console.decide(exit);
     if args.json {
         console.json(&answer)?;
     } else if !args.quiet {
         answer.print(args, console)?;
     }
-    Ok(if answer.equal { Exit::Success } else { Exit::False })
+    Ok(exit)
 }
 
 /// Compares the bytes that both have.
