@@ -57,6 +57,11 @@ pub(crate) fn human(bytes: u64) -> String {
     format!("{scaled:.decimals$} {}", NAMES[power])
 }
 
+/// So many of something: `1 page`, `2,048 pages`.
+pub(crate) fn counted(number: u64, one: &str) -> String {
+    format!("{} {one}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 /// A number with its thousands apart: `29,431`.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -110,6 +115,13 @@ mod tests {
             (u64::MAX, "16.0 EiB"),
         ] {
             assert_eq!(human(bytes), text);
+        }
+    }
+
+    #[test]
+    fn one_thing_is_no_plural() {
+        for (number, text) in [(0, "0 pages"), (1, "1 page"), (2048, "2,048 pages")] {
+            assert_eq!(counted(number, "page"), text);
         }
     }
 

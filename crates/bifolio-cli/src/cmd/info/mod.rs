@@ -3,7 +3,7 @@
 mod mounts;
 mod pages;
 
-use crate::bytes::{grouped, human};
+use crate::bytes::{counted, grouped, human};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::input::file_path;
@@ -43,7 +43,6 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
     let mut files = Vec::new();
-    let mut exit = Exit::Success;
     for path in &args.files {
         let info = match Info::of(file_path(path)) {
             Ok(info) => info,
@@ -53,7 +52,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
             }
         };
         if matches!(info.pages, Known::Untold(_)) {
-            exit = Exit::Partial;
+            console.decide(Exit::Partial);
         }
         if args.json {
             files.push(info);
@@ -68,7 +67,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
         }
         console.json(&All { files: files.iter().map(Info::document).collect() })?;
     }
-    Ok(exit)
+    Ok(Exit::Success)
 }
 
 /// What is known of a file.
@@ -234,8 +233,7 @@ fn how(route: Route) -> String {
 /// A size in bytes, and shorter where it is long.
 fn exact(bytes: u64) -> String {
     match bytes {
-        1 => "1 byte".to_owned(),
-        0..1024 => format!("{bytes} bytes"),
+        0..1024 => counted(bytes, "byte"),
         _ => format!("{} bytes ({})", grouped(bytes), human(bytes)),
     }
 }
