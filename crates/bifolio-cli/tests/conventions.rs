@@ -287,3 +287,49 @@ fn the_version_is_that_of_the_package() {
     let output = run(["--version"]);
     assert_eq!(text(&output), format!("bifolio {}\n", env!("CARGO_PKG_VERSION")));
 }
+
+/// Long work is made by a reader who takes little at a time until the line has come.
+#[test]
+fn progress_is_shown_on_a_terminal_after_a_while_and_wiped() {
+    let dir = Dir::new();
+    let (path, pipe) = (dir.write("a", &vec![b'x'; 16 << 20]), dir.file("pipe"));
+    let has_tools = Command::new("script").arg("--version").output().is_ok();
+    if !has_tools || !Command::new("mkfifo").arg(&pipe).status().is_ok_and(|made| made.success()) {
+        println!("skipped: no script(1) to make a terminal, or no mkfifo(1)");
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_bifolio");
+    for is_terminal in [true, false] {
+        let errors = if is_terminal { "" } else { "2>&1 | cat" };
+        let line = format!("{{ '{program}' cat '{path}' >'{pipe}'; }} {errors}");
+        let mut child = Command::new("script")
+            .args(["-qec", &line, "/dev/null"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut bytes = File::open(&pipe).unwrap();
+        let mut shown = child.stdout.take().unwrap();
+        let start = std::time::Instant::now();
+        let watch = std::thread::spawn(move || {
+            let mut text = String::new();
+            shown.read_to_string(&mut text).map(|_| text)
+        });
+        // Twice as long as the program waits before it shows anything, in which the pipe is never
+        // empty for long.
+        let mut block = vec![0; 64 << 10];
+        while start.elapsed() < std::time::Duration::from_secs(1) {
+            bytes.read_exact(&mut block[..4 << 10]).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        while bytes.read(&mut block).unwrap() > 0 {}
+        assert!(child.wait().unwrap().success());
+        let text = watch.join().unwrap().unwrap();
+        if is_terminal {
+            assert!(text.contains(&format!("% of {path}")), "{text:?}");
+            assert!(text.ends_with("\r\u{1b}[K"), "{text:?}");
+        } else {
+            assert_eq!(text, "");
+        }
+    }
+}
