@@ -17,6 +17,9 @@ const UNITS: &[(&str, u64)] = &[
     ("tb", 1_000_000_000_000),
 ];
 
+/// What is wrong with a number that no size has.
+const TOO_LARGE: &str = "it has more than 64 bits";
+
 /// Reads a number of bytes: `4096`, `0x1000`, `4KiB` (or `4k`: powers of 1024), `4kB` (powers of
 /// 1000); case and underscores do not matter. For clap's `value_parser`.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
@@ -26,7 +29,10 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
     }
     let digits = plain.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = plain.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| String::from("a size begins with a number"))?;
+    if number.is_empty() {
+        return Err(String::from("a size begins with a number"));
+    }
+    let number: u64 = number.parse().map_err(|_| String::from(TOO_LARGE))?;
     let unit = unit.trim_start();
     let scale = match unit {
         "" => 1,
@@ -34,7 +40,7 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
             || format!("no unit `{unit}`: use B, KiB, MiB, GiB, TiB, or kB, MB, GB, TB"),
         )?,
     };
-    number.checked_mul(scale).ok_or_else(|| String::from("it has more than 64 bits"))
+    number.checked_mul(scale).ok_or_else(|| String::from(TOO_LARGE))
 }
 
 /// A size as people read it: `29 KiB`, `1.5 GiB`, with three digits at least where it is rounded.
@@ -49,6 +55,11 @@ pub(crate) fn human(bytes: u64) -> String {
         _ => 0,
     };
     format!("{scaled:.decimals$} {}", NAMES[power])
+}
+
+/// So many of something: `1 page`, `2,048 pages`.
+pub(crate) fn counted(number: u64, one: &str) -> String {
+    format!("{} {one}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 /// A number with its thousands apart: `29,431`.
@@ -87,6 +98,9 @@ mod tests {
         for text in ["", "KiB", "0x", "0xg", "-1", "1.5MiB", "4 parsecs", "16777216TiB", "1e3"] {
             assert!(parse(text).is_err(), "{text}");
         }
+        for text in ["18446744073709551616", "16777216TiB", "99999999999999999999k"] {
+            assert_eq!(parse(text), Err(TOO_LARGE.to_owned()), "{text}");
+        }
     }
 
     #[test]
@@ -101,6 +115,13 @@ mod tests {
             (u64::MAX, "16.0 EiB"),
         ] {
             assert_eq!(human(bytes), text);
+        }
+    }
+
+    #[test]
+    fn one_thing_is_no_plural() {
+        for (number, text) in [(0, "0 pages"), (1, "1 page"), (2048, "2,048 pages")] {
+            assert_eq!(counted(number, "page"), text);
         }
     }
 

@@ -92,9 +92,15 @@ pub(crate) fn main() -> ExitCode {
     let cli = match cli {
         Ok(cli) => cli,
         Err(error) => {
-            // The help of a closed pipe is nobody's loss.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Error } else { Exit::Success }.into();
+            let asked = if error.use_stderr() { Exit::Error } else { Exit::Success };
+            return match error.print().map_err(Failure::Output) {
+                Err(failure) if !failure.is_closed_pipe() => {
+                    failure.print("help");
+                    Exit::Error
+                }
+                _ => asked,
+            }
+            .into();
         }
     };
     cli.color.apply();

@@ -144,18 +144,25 @@ impl Console {
         // What was written before it stands before it.
         self.stdout.flush()?;
         failure.print(self.command);
-        self.worst = Exit::Error;
+        self.decide(Exit::Error);
         Ok(())
+    }
+
+    /// Notes how the command will end, where that is known before all is written: it stays so when
+    /// nobody reads the rest.
+    pub(crate) fn decide(&mut self, answer: Exit) {
+        self.worst = self.worst.max(answer);
     }
 
     /// Writes what is left, reports the failure if there is one, and says how the program ends.
     pub(crate) fn finish(mut self, answer: Result<Exit, Failure>) -> Exit {
         let flushed = self.stdout.flush().map_err(Failure::Output);
-        let answer = answer.and_then(|exit| flushed.map(|()| exit));
-        match answer {
-            Ok(exit) if self.worst == Exit::Error => exit.max(Exit::Error),
-            Ok(exit) => exit,
-            Err(failure) if failure.is_closed_pipe() => Exit::Success,
+        if let Ok(exit) = answer {
+            self.decide(exit);
+        }
+        match answer.and(flushed) {
+            Ok(()) => self.worst,
+            Err(failure) if failure.is_closed_pipe() => self.worst,
             Err(failure) => {
                 failure.print(self.command);
                 Exit::Error

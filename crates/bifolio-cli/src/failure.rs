@@ -77,11 +77,21 @@ impl Failure {
     pub(crate) fn print(&self, command: &str) {
         let mut stderr = anstream::stderr().lock();
         let (bold, reset) = (anstyle::Style::new().bold(), anstyle::Reset);
-        let _ = writeln!(stderr, "{bold}bifolio:{reset} {command} {self}");
+        let text = harmless(&self.to_string());
+        let _ = writeln!(stderr, "{bold}bifolio:{reset} {command} {text}");
         if let Some(help) = self.help() {
             let _ = writeln!(stderr, "{bold}help:{reset} {help}");
         }
     }
+}
+
+/// Text that may hold the name of a file, with what a terminal would obey written as an escape.
+fn harmless(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' { plain.extend(c.escape_default()) } else { plain.push(c) }
+    }
+    plain
 }
 
 impl fmt::Display for Failure {

@@ -17,6 +17,11 @@ const BLOCK_BYTES: usize = 256 << 10;
 /// The path that means standard input.
 const STDIN: &str = "-";
 
+/// The path of a file that has to be one: `-` is what standard input was redirected from.
+pub(crate) fn file_path(path: &Path) -> &Path {
+    if path == Path::new(STDIN) { Path::new("/dev/stdin") } else { path }
+}
+
 /// The part of the input that a command looks at.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Part {
@@ -97,14 +102,18 @@ impl Input {
 
     /// Gives the part to `each`, piece by piece. What could be read before a failure is given
     /// before the failure is returned.
+    ///
+    /// A hole comes in pieces of at most `hole_bytes_max`: before each the file is asked whether it
+    /// still reaches so far.
     pub(crate) fn read(
         self,
         part: Part,
+        hole_bytes_max: usize,
         mut each: impl FnMut(Chunk<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let range = self.range(part);
         match self {
-            Input::Map { path, map } => read_map(&path, &map, range, &mut each),
+            Input::Map { path, map } => read_map(&path, &map, range, hole_bytes_max, &mut each),
             Input::Stream { path, reader } => {
                 read_stream(reader, range, &mut each, |error| Failure::file(&path, error))
             }
@@ -116,6 +125,7 @@ fn read_map(
     path: &Path,
     map: &FileMap,
     range: Range<u64>,
+    hole_bytes_max: usize,
     each: &mut impl FnMut(Chunk<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     // On a terminal the output itself shows how far it is.
@@ -125,10 +135,17 @@ fn read_map(
     let range = range.start as usize..range.end as usize;
     let mut at = range.start;
     for data in map.data_ranges(range.clone())? {
-        let data = data?;
-        if at < data.start {
-            each(Chunk::Hole((data.start - at) as u64))?;
-        }
+        let data = match data {
+            Ok(data) => data,
+            Err(error) => {
+                // What the file still has of the hole at its end.
+                let end = at + error.done_bytes();
+                read_hole(map, at..end, hole_bytes_max, each)?;
+                map.check_reaches(end..range.end)?;
+                return Err(error.into());
+            }
+        };
+        read_hole(map, at..data.start, hole_bytes_max, each)?;
         at = data.start;
         while at < data.end {
             progress.at((at - range.start) as u64);
@@ -148,8 +165,27 @@ fn read_map(
             }
         }
     }
-    if at < range.end {
-        each(Chunk::Hole((range.end - at) as u64))?;
+    read_hole(map, at..range.end, hole_bytes_max, each)
+}
+
+/// Gives a hole, as far as the file reaches: nobody reads it, so no access would tell.
+fn read_hole(
+    map: &FileMap,
+    range: Range<usize>,
+    bytes_max: usize,
+    each: &mut impl FnMut(Chunk<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut at = range.start;
+    while at < range.end {
+        let want = (range.end - at).min(bytes_max);
+        let answer = map.check_reaches(at..at + want);
+        match answer.as_ref().map_or_else(|error| error.done_bytes(), |()| want) {
+            0 => answer?,
+            done => {
+                each(Chunk::Hole(done as u64))?;
+                at += done;
+            }
+        }
     }
     Ok(())
 }

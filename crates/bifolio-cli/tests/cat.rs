@@ -138,3 +138,39 @@ fn a_file_cut_to_nothing_shows_no_more_than_was_read() {
     let output = cut_while_read(&["cat", &path], &path, 0);
     assert_eq!((code(&output), output.stdout.len()), (2, 262_144));
 }
+
+/// Nobody reads a hole, so no access tells that it has gone: with a slow reader, zeros would go on
+/// to where the file once ended.
+#[test]
+fn a_hole_ends_where_the_file_is_cut() {
+    let dir = Dir::new();
+    let path = dir.file("sparse");
+    let hole = |len: u64| File::create(&path).unwrap().set_len(len).unwrap();
+    for new_len in [8192, (4 << 20) + 77] {
+        hole(64 << 20);
+        let output = cut_while_read(&["cat", &path], &path, new_len);
+        let complaint = complaint(&output);
+        assert_eq!(code(&output), 2, "cut to {new_len}: {complaint}");
+        // The pipe holds 64 KiB, and the program has as much in its hands.
+        let written = output.stdout.len() as u64;
+        assert!(written == new_len || written < 512 << 10, "{written} of {new_len}");
+        let reason = format!("the file was truncated to {new_len} bytes");
+        assert!(complaint.contains(&reason), "{complaint}");
+
+        hole(64 << 20);
+        let output = cut_while_read(&["hex", "--plain", &path], &path, new_len);
+        let lines = output.stdout.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        assert_eq!(code(&output), 2, "cut to {new_len}");
+        let written = lines == new_len.div_ceil(16) || lines * 16 < 512 << 10;
+        assert!(written, "{lines} lines of {new_len} bytes");
+    }
+    // Data, and behind it a hole that is cut while the data is written.
+    hole(64 << 20);
+    let bytes = vec![7; 1 << 20];
+    File::options().write(true).open(&path).unwrap().write_all_at(&bytes, 0).unwrap();
+    let output = cut_while_read(&["cat", &path], &path, (4 << 20) + 77);
+    assert_eq!((code(&output), output.stdout.len()), (2, (4 << 20) + 77));
+    assert!(output.stdout[..1 << 20] == bytes);
+    let start = format!("bifolio: cat {path} [4194381..67108864): the file was truncated to");
+    assert!(complaint(&output).starts_with(&start), "{}", complaint(&output));
+}

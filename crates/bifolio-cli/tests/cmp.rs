@@ -162,3 +162,19 @@ fn a_file_that_shrinks_and_grows_meanwhile_ends_no_comparison_by_a_signal() {
     });
     println!("{errors} of 60 comparisons met the cut");
 }
+
+#[test]
+fn a_dash_is_the_file_that_standard_input_comes_from() {
+    let dir = Dir::new();
+    let (a, b) = (dir.write("a", b"folio"), dir.write("b", b"fol-o"));
+    for (args, expected) in
+        [(&["cmp", "-", &a][..], 0), (&["cmp", &b, "-"], 1), (&["info", "-"], 0)]
+    {
+        let output = bifolio().args(args).stdin(std::fs::File::open(&a).unwrap()).output().unwrap();
+        assert_eq!(code(&output), expected, "{args:?}: {}", complaint(&output));
+    }
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let output = bifolio().args(["cmp", "-", &a]).stdin(reader).output().unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(complaint(&output).contains("it is a pipe\nhelp: save the stream"));
+}

@@ -139,13 +139,36 @@ fn a_reader_that_leaves_is_no_error() {
         let output = child.wait_with_output().unwrap();
         assert_eq!((code(&output), complaint(&output)), (0, String::new()), "{args:?}");
     }
-    // What fits in the buffer is written at the end only.
-    for args in [&["cmp", &path, "/proc/version"][..], &["hex", "/proc/version"], &["--help"]] {
+    // What fits in the buffer is written at the end only. The answer is the same whoever reads it.
+    for (args, expected) in [
+        (&["cmp", &path, "/proc/version"][..], 1),
+        (&["cmp", "--json", &path, "/proc/version"], 1),
+        (&["hex", "/proc/version"], 0),
+        (&["--help"], 0),
+    ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = bifolio().args(args).stdout(writer).output().unwrap();
-        assert_eq!((code(&output), complaint(&output)), (0, String::new()), "{args:?}");
+        assert_eq!((code(&output), complaint(&output)), (expected, String::new()), "{args:?}");
     }
+}
+
+#[test]
+fn an_error_is_remembered_when_the_reader_leaves() {
+    let dir = Dir::new();
+    let (path, missing) = (dir.write("a", b"some bytes"), dir.file("missing"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = bifolio().args(["cat", &missing, &path]).stdout(writer).output().unwrap();
+    assert_eq!((code(&output), complaint(&output).lines().count()), (2, 1));
+}
+
+#[test]
+fn the_name_of_a_file_gives_a_terminal_no_orders() {
+    let output = run(["cat", "no\u{1b}[2Jsuch\u{7}file"]);
+    assert_eq!(code(&output), 2);
+    let complaint = complaint(&output);
+    assert!(complaint.starts_with("bifolio: cat no\\u{1b}[2Jsuch\\u{7}file: "), "{complaint}");
 }
 
 #[test]
@@ -172,6 +195,12 @@ fn a_full_disk_is_an_error_and_said() {
         let start = format!("bifolio: {} (standard output): No space left", args[0]);
         assert!(complaint.starts_with(&start), "{args:?}: {complaint}");
         assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    }
+    for args in [&["--help"][..], &["--version"], &["cat", "-h"]] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = bifolio().args(args).stdout(full).output().unwrap();
+        assert_eq!(code(&output), 2, "{args:?}");
+        assert!(complaint(&output).contains("(standard output): No space left"), "{args:?}");
     }
 }
 
@@ -257,4 +286,50 @@ fn what_has_come_through_a_pipe_is_shown_and_an_interrupt_ends_it() {
 fn the_version_is_that_of_the_package() {
     let output = run(["--version"]);
     assert_eq!(text(&output), format!("bifolio {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+/// Long work is made by a reader who takes little at a time until the line has come.
+#[test]
+fn progress_is_shown_on_a_terminal_after_a_while_and_wiped() {
+    let dir = Dir::new();
+    let (path, pipe) = (dir.write("a", &vec![b'x'; 16 << 20]), dir.file("pipe"));
+    let has_tools = Command::new("script").arg("--version").output().is_ok();
+    if !has_tools || !Command::new("mkfifo").arg(&pipe).status().is_ok_and(|made| made.success()) {
+        println!("skipped: no script(1) to make a terminal, or no mkfifo(1)");
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_bifolio");
+    for is_terminal in [true, false] {
+        let errors = if is_terminal { "" } else { "2>&1 | cat" };
+        let line = format!("{{ '{program}' cat '{path}' >'{pipe}'; }} {errors}");
+        let mut child = Command::new("script")
+            .args(["-qec", &line, "/dev/null"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut bytes = File::open(&pipe).unwrap();
+        let mut shown = child.stdout.take().unwrap();
+        let start = std::time::Instant::now();
+        let watch = std::thread::spawn(move || {
+            let mut text = String::new();
+            shown.read_to_string(&mut text).map(|_| text)
+        });
+        // Twice as long as the program waits before it shows anything, in which the pipe is never
+        // empty for long.
+        let mut block = vec![0; 64 << 10];
+        while start.elapsed() < std::time::Duration::from_secs(1) {
+            bytes.read_exact(&mut block[..4 << 10]).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        while bytes.read(&mut block).unwrap() > 0 {}
+        assert!(child.wait().unwrap().success());
+        let text = watch.join().unwrap().unwrap();
+        if is_terminal {
+            assert!(text.contains(&format!("% of {path}")), "{text:?}");
+            assert!(text.ends_with("\r\u{1b}[K"), "{text:?}");
+        } else {
+            assert_eq!(text, "");
+        }
+    }
 }

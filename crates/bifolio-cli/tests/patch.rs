@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Dir, code, complaint, run, text};
+use common::{Dir, bifolio, code, complaint, run, text};
 use std::os::unix::fs::FileExt;
 
 #[test]
@@ -39,7 +39,7 @@ fn a_patch_never_reaches_beyond_the_end() {
     {
         let output = run(["patch", path, offset, "0000"]);
         assert_eq!(code(&output), 2, "{offset}");
-        assert!(complaint(&output).contains("the mapping has"), "{}", complaint(&output));
+        assert!(complaint(&output).contains("the file ends at byte"), "{}", complaint(&output));
     }
     assert_eq!(std::fs::read(&path).unwrap(), b"hello");
     assert_eq!(std::fs::read(&empty).unwrap(), b"");
@@ -102,4 +102,26 @@ fn a_private_patch_copies_its_page_and_leaves_the_file() {
         let output = common::bifolio().args(&args).output().unwrap();
         assert_eq!(code(&output), 2, "{args:?}");
     }
+}
+
+#[test]
+fn bytes_behind_the_end_are_refused_with_what_to_do() {
+    let dir = Dir::new();
+    let (path, out) = (dir.write("a", b"folio"), dir.file("out"));
+    for way in [&[][..], &["--dry-run"], &["--private", "-o", &out]] {
+        for (offset, range) in [
+            ("4", "[4..6)"),
+            ("5", "[5..7)"),
+            ("18446744073709551615", "[18446744073709551615..18446744073709551617)"),
+        ] {
+            let output = bifolio().args(["patch", &path, offset, "ffff"]).args(way).output();
+            let output = output.unwrap();
+            let expected =
+                format!("bifolio: patch {path} {range}: the file ends at byte 5\nhelp: ");
+            assert_eq!(code(&output), 2, "{way:?} {offset}");
+            assert!(complaint(&output).starts_with(&expected), "{}", complaint(&output));
+        }
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), b"folio");
+    assert!(!std::path::Path::new(&out).exists());
 }

@@ -6,7 +6,7 @@ use crate::input::{Chunk, Input, Part};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// What is written for a hole.
+/// What is written for a hole, piece by piece.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Write files to standard output
@@ -37,16 +37,10 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
 fn copy(path: &Path, part: Part, console: &mut Console) -> Result<(), Failure> {
     let input = Input::open(path)?;
     let is_live = input.is_live();
-    input.read(part, |chunk| {
+    input.read(part, ZEROS.len(), |chunk| {
         match chunk {
             Chunk::Data(bytes) => console.write_all(bytes)?,
-            Chunk::Hole(mut len) => {
-                while len > 0 {
-                    let count = len.min(ZEROS.len() as u64);
-                    console.write_all(&ZEROS[..count as usize])?;
-                    len -= count;
-                }
-            }
+            Chunk::Hole(len) => console.write_all(&ZEROS[..len as usize])?,
         }
         if is_live {
             console.flush()?;

@@ -3,6 +3,7 @@
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::hex;
+use crate::input::file_path;
 use crate::json;
 use crate::progress::Progress;
 use bifolio::{Access, DataRanges, FileMap};
@@ -25,7 +26,7 @@ const SHOWN_BYTES_MAX: usize = 8;
 /// Exits with 0 where they are equal and with 1 where they differ. Offsets count from 0.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// One file
+    /// One file; `-` is the file that standard input comes from
     #[arg(value_name = "FILE_A")]
     a: PathBuf,
 
@@ -80,7 +81,7 @@ struct Difference {
 }
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
-    let (a, b) = (FileMap::open(&args.a)?, FileMap::open(&args.b)?);
+    let (a, b) = (FileMap::open(file_path(&args.a))?, FileMap::open(file_path(&args.b))?);
     let mut found = Found { differences: Vec::new(), more: false, args };
     compare(&a, &b, &mut found)?;
     let answer = Answer {
@@ -90,12 +91,14 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
         differences: found.differences,
         more: found.more,
     };
+    let exit = if answer.equal { Exit::Success } else { Exit::False };
+    console.decide(exit);
     if args.json {
         console.json(&answer)?;
     } else if !args.quiet {
         answer.print(args, console)?;
     }
-    Ok(if answer.equal { Exit::Success } else { Exit::False })
+    Ok(exit)
 }
 
 /// Compares the bytes that both have.

@@ -97,13 +97,17 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
     let offset = usize::try_from(args.offset).unwrap_or(usize::MAX);
     let mut private = None;
     if args.dry_run {
-        FileMap::open(&args.file)?.read_exact_at(&mut old, offset)?;
+        let map = FileMap::open(&args.file)?;
+        check_end(args, map.len())?;
+        map.read_exact_at(&mut old, offset)?;
     } else if let Some(out) = &args.out {
         let file = FileMap::open(&args.file)?;
+        check_end(args, file.len())?;
         file.read_exact_at(&mut old, offset)?;
         private = Some((out.as_path(), write_private(args, offset, file.len(), out)?));
     } else {
         let map = SharedMap::open(&args.file)?;
+        check_end(args, map.len())?;
         map.read_exact_at(&mut old, offset)?;
         map.write_all_at(new, offset)?;
         map.flush(offset..offset + new.len())?;
@@ -129,6 +133,18 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
         }
         _ => Ok(Exit::Success),
     }
+}
+
+/// Refuses bytes that would not lie in the file, before any is written.
+fn check_end(args: &Args, file_len: usize) -> Result<(), Failure> {
+    let (start, Bytes(new)) = (args.offset, &args.bytes);
+    let end = u128::from(start) + new.len() as u128;
+    if end <= file_len as u128 {
+        return Ok(());
+    }
+    let path = args.file.display();
+    let text = format!("{path} [{start}..{end}): the file ends at byte {file_len}");
+    Err(Failure::message(text).with_help("patch keeps the length of a file; lengthen it before"))
 }
 
 /// Writes to a private mapping, saves the file as it shows it, and returns which bytes lie in pages

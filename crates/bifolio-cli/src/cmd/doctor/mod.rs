@@ -47,16 +47,18 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
         faults: Faults::look(),
         features: Features::get(),
     };
+    let exit = match report.faults.verdict() {
+        Verdict::Holds => Exit::Success,
+        Verdict::Weakened(_) => Exit::False,
+        Verdict::Unknown(_) => Exit::Partial,
+    };
+    console.decide(exit);
     if args.json {
         console.json(&report.document())?;
     } else {
         report.show(console)?;
     }
-    Ok(match report.faults.verdict() {
-        Verdict::Holds => Exit::Success,
-        Verdict::Weakened(_) => Exit::False,
-        Verdict::Unknown(_) => Exit::Partial,
-    })
+    Ok(exit)
 }
 
 struct Report {

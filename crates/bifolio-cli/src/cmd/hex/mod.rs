@@ -14,6 +14,9 @@ use plain::Plain;
 use std::io::Write;
 use std::path::PathBuf;
 
+/// How much of a hole is shown, where it is, before the file is asked whether it still goes on.
+const HOLE_BYTES_SHOWN: usize = 64 << 10;
+
 /// Show a file in hexadecimal
 ///
 /// Lines that repeat the one before are shown once, then as `*`. Holes of a sparse file are not
@@ -84,7 +87,12 @@ fn show(
 ) -> Result<Exit, Failure> {
     let is_live = input.is_live();
     let mut dump = Dump::new(format, args.squeeze(), args.part.offset);
-    let answer = input.read(args.part, |chunk| {
+    let hole_bytes_max = match args.squeeze() {
+        Squeeze::Nothing => HOLE_BYTES_SHOWN,
+        // Left out in one step.
+        Squeeze::Zeros | Squeeze::Repeats => usize::MAX,
+    };
+    let answer = input.read(args.part, hole_bytes_max, |chunk| {
         match chunk {
             Chunk::Data(bytes) => dump.data(bytes, console)?,
             Chunk::Hole(len) => dump.hole(len, console)?,

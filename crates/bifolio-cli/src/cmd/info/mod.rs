@@ -3,9 +3,10 @@
 mod mounts;
 mod pages;
 
-use crate::bytes::{grouped, human};
+use crate::bytes::{counted, grouped, human};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
+use crate::input::file_path;
 use crate::json;
 use anstyle::{AnsiColor, Style};
 use bifolio::page::{page_size, thp_size};
@@ -31,7 +32,7 @@ const UNKNOWN: Style = AnsiColor::Yellow.on_default();
 /// of a file that you neither own nor may write it does not tell which pages are in memory.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// The files
+    /// The files; `-` is the file that standard input comes from
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
@@ -42,9 +43,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
     let mut files = Vec::new();
-    let mut exit = Exit::Success;
     for path in &args.files {
-        let info = match Info::of(path) {
+        let info = match Info::of(file_path(path)) {
             Ok(info) => info,
             Err(failure) => {
                 console.report(&failure)?;
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
             }
         };
         if matches!(info.pages, Known::Untold(_)) {
-            exit = Exit::Partial;
+            console.decide(Exit::Partial);
         }
         if args.json {
             files.push(info);
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
         }
         console.json(&All { files: files.iter().map(Info::document).collect() })?;
     }
-    Ok(exit)
+    Ok(Exit::Success)
 }
 
 /// What is known of a file.
@@ -233,7 +233,7 @@ fn how(route: Route) -> String {
 /// A size in bytes, and shorter where it is long.
 fn exact(bytes: u64) -> String {
     match bytes {
-        0..1024 => format!("{bytes} bytes"),
+        0..1024 => counted(bytes, "byte"),
         _ => format!("{} bytes ({})", grouped(bytes), human(bytes)),
     }
 }

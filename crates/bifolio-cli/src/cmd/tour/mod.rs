@@ -75,12 +75,11 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
         return Ok(Exit::Success);
     }
     let subject = Subject::new(args.file.as_deref())?;
-    let mut exit = Exit::Success;
     let mut steps = Vec::new();
     for (index, (name, title, run)) in STEPS.into_iter().enumerate() {
         let done = run(&subject);
         if done.is_err() {
-            exit = Exit::Partial;
+            console.decide(Exit::Partial);
         }
         let (text, facts, failure) = match done {
             Ok(step) => (step.text, step.facts, None),
@@ -119,7 +118,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
         };
         writeln!(console, "{end}")?;
     }
-    Ok(exit)
+    Ok(Exit::Success)
 }
 
 fn paragraph_to(console: &mut Console, text: &str) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use super::Step;
 use super::measure::{Faults, Memory, human_time, pages_of};
 use super::subject::Subject;
-use crate::bytes::{grouped, human};
+use crate::bytes::{counted, grouped, human};
 use crate::failure::Failure;
 use bifolio::page::page_size;
 use bifolio::{Access, Advice, FileMap, Mapping, Options, Pages, Residency};
@@ -28,11 +28,10 @@ pub(super) fn map(subject: &Subject) -> Result<Step, Failure> {
     let after = Memory::now();
     let pages = pages_of(map.len());
     let mut text = format!(
-        "Opening and mapping {} took {}: {} pages of {} have addresses now, and not one byte was \
-         read.",
+        "Opening and mapping {} took {}: {} of {} got addresses, and not one byte was read.",
         human(map.len() as u64),
         human_time(time),
-        grouped(pages as u64),
+        counted(pages as u64, "page"),
         human(page_size().bytes() as u64),
     );
     let grown = before.zip(after).map(|(before, after)| after.size.saturating_sub(before.size));
@@ -60,11 +59,14 @@ pub(super) fn demand(subject: &Subject) -> Result<Step, Failure> {
     let after = resident(&map.residency(part)?);
     let known = |pages: Option<u64>| pages.map_or_else(|| "an unknown number".to_owned(), grouped);
     let mut text = vec![format!(
-        "Of the first {} pages {} were in memory before, brought in by whoever read the file. \
+        "Of the first {}, {} in memory before, brought in by whoever read the file. \
          Touching one byte of each took {} and raised {}{}. Touching them again raised {}. In \
          memory now: {}.",
-        grouped(pages as u64),
-        known(before),
+        counted(pages as u64, "page"),
+        match before {
+            Some(1) => "1 was".to_owned(),
+            _ => format!("{} were", known(before)),
+        },
         human_time(first.time),
         first.show(),
         if first.minor().is_some_and(|minor| minor > 0 && minor * 2 <= pages as u64) {
@@ -150,18 +152,15 @@ impl Touched {
     }
 
     fn show(&self) -> String {
-        let count = |number: u64, one: &str| {
-            format!("{} {one}{}", grouped(number), if number == 1 { "" } else { "s" })
-        };
         match self.faults {
             None => "faults that the kernel does not show".into(),
             Some(Faults { minor: 0, major: 0 }) => "no fault".into(),
-            Some(Faults { minor, major: 0 }) => count(minor, "fault"),
+            Some(Faults { minor, major: 0 }) => counted(minor, "fault"),
             Some(Faults { minor: 0, major }) => {
-                format!("{} for which the disk was read", count(major, "fault"))
+                format!("{} for which the disk was read", counted(major, "fault"))
             }
             Some(Faults { minor, major }) => {
-                format!("{}, and {} for which the disk was read", count(minor, "fault"), major)
+                format!("{}, and {} for which the disk was read", counted(minor, "fault"), major)
             }
         }
     }
@@ -257,12 +256,13 @@ pub(super) fn offset(subject: &Subject) -> Result<Step, Failure> {
     let text = format!(
         "Byte {} of the file, {byte:#04x}, is byte 0 of a mapping that begins there, and {} by a \
          read. mmap takes only multiples of {}: the library maps from {} on, and the first byte \
-         lies {} bytes into its page.",
+         lies {} into its page.",
         grouped(offset as u64),
         if read[0] == byte { "the same" } else { "another by now" },
         human(page.bytes() as u64),
         grouped(page.round_down(offset) as u64),
-        into_page.map_or_else(|| "an unknown number of".to_owned(), |bytes| bytes.to_string()),
+        into_page
+            .map_or_else(|| "an unknown way".to_owned(), |bytes| counted(bytes as u64, "byte")),
     );
     let facts = json!({
         "offset": offset,

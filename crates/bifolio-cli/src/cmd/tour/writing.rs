@@ -4,7 +4,7 @@ use super::Step;
 use super::measure::pages_of;
 use super::subject::Subject;
 use super::witness::Witness;
-use crate::bytes::grouped;
+use crate::bytes::{counted, grouped};
 use crate::failure::Failure;
 use bifolio::page::page_size;
 use bifolio::{Access, AccessMut, PrivateMap, SharedMap};
@@ -45,8 +45,8 @@ pub(super) fn private(subject: &Subject) -> Result<Step, Failure> {
             let places: Vec<_> =
                 ranges.iter().map(|range| format!("[{}..{})", range.start, range.end)).collect();
             format!(
-                " The kernel copied {copied} of {} pages for it: {}.",
-                grouped(pages as u64),
+                " The kernel copied {copied} of {} for it: {}.",
+                counted(pages as u64, "page"),
                 places.join(", "),
             )
         }
