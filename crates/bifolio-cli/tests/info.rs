@@ -78,6 +78,12 @@ fn a_file_of_somebody_else_has_unknown_pages_and_never_all() {
     let shown = text(&output);
     assert!(shown.contains("unknown: the kernel tells only the owner"), "{shown}");
     assert!(!shown.contains('%') && !shown.contains('\u{2588}'), "{shown}");
+    // Whoever reads it.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let unread = command.stdout(writer).output().unwrap();
+    assert_eq!((code(&unread), complaint(&unread)), (3, String::new()));
+    command.stdout(std::process::Stdio::piped());
     let output = command.arg("--json").output().unwrap();
     assert_eq!(code(&output), 3);
     let all: Value = serde_json::from_str(&text(&output)).unwrap();
