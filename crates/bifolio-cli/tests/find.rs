@@ -369,3 +369,27 @@ fn context_shows_what_is_around_a_match() {
     let output = command.output().unwrap();
     assert_eq!(text(&output), expected.replace(&path, "-"));
 }
+
+/// Nobody reads a hole, so no access tells that it has gone.
+#[test]
+fn in_a_hole_nothing_is_found_behind_a_cut() {
+    let dir = Dir::new();
+    let path = dir.file("sparse");
+    for pattern in [&["--hex", "00000000"][..], &["--regex", r"\x00{4}"]] {
+        for new_len in [8192, (2 << 20) + 78] {
+            std::fs::File::create(&path).unwrap().set_len(64 << 20).unwrap();
+            let args = [&["find", "--decimal"], pattern, &[&path]].concat();
+            let output = common::cut_while_read(&args, &path, new_len);
+            let complaint = complaint(&output);
+            assert_eq!(code(&output), 2, "{pattern:?} cut to {new_len}");
+            let reason = format!("the file was truncated to {new_len} bytes");
+            assert!(complaint.contains(&reason), "{complaint}");
+            let printed = text(&output);
+            let last = printed.lines().last().unwrap().rsplit(':').next().unwrap();
+            let last: u64 = last.parse().unwrap();
+            // What was found before the cut may be printed: at most a piece of 1 MiB.
+            assert!(last + 4 <= new_len.max(1 << 20), "{last} behind {new_len}");
+            assert!(new_len < 1 << 20 || new_len - last < 8, "{last} before {new_len}");
+        }
+    }
+}

@@ -34,7 +34,8 @@ pub(super) fn search(
     deliver: Deliver<'_>,
 ) -> Result<(), Failure> {
     let plan = Plan::new(map, pattern)?;
-    let mut order = Order { scanner: Scanner::new(map.view(), pattern, want), end: 0, deliver };
+    let mut order =
+        Order { map, scanner: Scanner::new(map.view(), pattern, want), end: 0, deliver };
     if threads <= 1 {
         let mut scanner = Scanner::new(map.view(), pattern, want);
         for piece in plan {
@@ -98,6 +99,7 @@ fn hand_on_all(queue: &Queue<'_>, order: &mut Order<'_, '_>) -> Result<(), Failu
 
 /// Makes one sequence of the matches of the pieces.
 struct Order<'a, 'd> {
+    map: &'a FileMap,
     scanner: Scanner<'a>,
     /// Where the last match that was handed on ends.
     end: usize,
@@ -113,6 +115,7 @@ impl Order<'_, '_> {
             if found.first.is_some() {
                 self.end = found.end;
             }
+            self.end_at_cut(piece, &mut found);
             if (self.deliver)(piece, &found)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -121,6 +124,18 @@ impl Order<'_, '_> {
             }
             let Some(rest) = found.rest else { return Ok(ControlFlow::Continue(())) };
             found = self.scanner.scan(piece, rest);
+        }
+    }
+
+    /// Gives up matches in a hole that the file does not reach any more: nobody reads a hole, so no
+    /// access told.
+    fn end_at_cut(&self, piece: &Piece, found: &mut Found) {
+        let Piece::Zeros(range) = piece else { return };
+        if let Err(error) = self.map.check_reaches(range.clone()) {
+            let end = range.start + error.done_bytes();
+            found.places.retain(|place| place.end <= end);
+            found.count = found.places.len() as u64;
+            found.error = Some(error);
         }
     }
 }
