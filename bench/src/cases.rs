@@ -100,6 +100,7 @@ fn read(dir: &Path, scale: Scale) -> Vec<Outcome> {
         (64, 400_000, Bar::None),
         (512, 200_000, Bar::None),
         (4096, 40_000, Bar::RatioMax(1.05)),
+        (16_384, 10_000, Bar::None),
         (65_536, 3_000, Bar::RatioMax(1.05)),
     ];
     sizes
