@@ -40,6 +40,7 @@ pub const CASES: &[Case] = &[
     Case { name: "read", run: read },
     Case { name: "scan", run: scan },
     Case { name: "prefault", run: prefault },
+    Case { name: "fault", run: fault },
 ];
 
 /// A file of `len` bytes that no page repeats, from a multiplicative congruential generator.
@@ -239,6 +240,39 @@ fn prefault(dir: &Path, scale: Scale) -> Vec<Outcome> {
             1,
             &mut ours,
             &mut touch,
+        ),
+    ]
+}
+
+/// What a fault costs that is survived and explained, and what access by system call costs.
+fn fault(dir: &Path, scale: Scale) -> Vec<Outcome> {
+    let path = file(dir, "cut", 1 << 16);
+    let map = FileMap::open(&path).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(4096).unwrap();
+    let (view, by_syscall) = (map.view(), map.view().by_syscall());
+    let errors = |view: bifolio::View<'_>, repeat: u32| {
+        (0..repeat).map(|_| u64::from(view.load::<u64>(1 << 15).is_err())).sum()
+    };
+    let words = |view: bifolio::View<'_>, repeat: u32| {
+        (0..repeat).map(|_| view.load::<u64>(8).unwrap() & 1).sum()
+    };
+    let repeat = 20_000 / scale.hurry;
+    vec![
+        compare(
+            "a load from a page that is gone, with its explanation / the same by system call",
+            Bar::None,
+            scale.rounds,
+            repeat,
+            &mut |repeat| errors(view, repeat),
+            &mut |repeat| errors(by_syscall, repeat),
+        ),
+        compare(
+            "a load by system call / a guarded one",
+            Bar::None,
+            scale.rounds,
+            repeat,
+            &mut |repeat| words(by_syscall, repeat),
+            &mut |repeat| words(view, repeat),
         ),
     ]
 }
