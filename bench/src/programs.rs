@@ -258,6 +258,8 @@ fn memory(dir: &Path, scale: Scale) -> Vec<Outcome> {
         &["find", "--count", "folio", path],
         &["cmp", path, other],
         &["info", path],
+        &["patch", path, "0x1000", "00"],
+        &["tour", path],
     ];
     for words in commands {
         let mut command = Command::new(&bifolio);

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const OWN_BYTES: usize = 32 << 20;
 
 /// The most bytes that are copied of the user's file.
-const COPY_BYTES_MAX: u64 = 16 << 20;
+const COPY_BYTES_MAX: u64 = 8 << 20;
 
 /// The fewest bytes that the copy has; what the user's file lacks is zeros.
 const COPY_BYTES_MIN: u64 = 1 << 20;
