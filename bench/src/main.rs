@@ -7,10 +7,13 @@ mod cases;
 mod pair;
 mod programs;
 
-use cases::{CASES, Scale};
+use cases::{Case, Scale};
 use pair::Outcome;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// Every case, in the order of the report.
+const GROUPS: &[&[Case]] = &[cases::CASES, programs::CASES];
 
 const USAGE: &str = "usage: bifolio-bench [--check] [--rounds N] [--dir DIR] [CASE]...";
 
@@ -38,7 +41,7 @@ fn main() -> ExitCode {
     println!("| work / peer | ours | peer | ratio (range) | bar | verdict |");
     println!("|---|---|---|---|---|---|");
     let mut missed = 0;
-    for case in CASES.iter().chain(programs::CASES) {
+    for case in GROUPS.iter().copied().flatten() {
         if !request.names.is_empty() && !request.names.iter().any(|name| name == case.name) {
             continue;
         }
@@ -67,7 +70,7 @@ fn request() -> Result<Request, String> {
                 request.rounds = value()?.parse().map_err(|error| format!("--rounds: {error}"))?;
             }
             "--dir" => request.dir = Some(value()?.into()),
-            name if CASES.iter().chain(programs::CASES).any(|case| case.name == name) => {
+            name if GROUPS.iter().copied().flatten().any(|case| case.name == name) => {
                 request.names.push(word);
             }
             _ => return Err(format!("unknown: {word}")),

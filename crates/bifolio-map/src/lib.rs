@@ -29,6 +29,7 @@ mod holes;
 mod huge;
 mod kind;
 mod mapping;
+pub mod memory;
 mod memory_file;
 mod numa;
 mod object;

@@ -273,6 +273,28 @@ pub trait Pages: Access + sealed::HasBody {
     fn residency(&self, range: Range<usize>) -> Result<Residency> {
         residency::residency(self.body(), &range)
     }
+
+    /// As [`residency`](Self::residency), for each of the equal parts of `range` that
+    /// [`bucket`](crate::memory::bucket) describes, as many as `buckets` has: what a bar or a
+    /// picture needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`residency`](Self::residency).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bifolio_map::{Access, FileMap, Pages, Residency};
+    ///
+    /// let map = FileMap::open("Cargo.toml")?;
+    /// let mut bar = [Residency::default(); 60];
+    /// map.residency_by(0..map.len(), &mut bar)?;
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    fn residency_by(&self, range: Range<usize>, buckets: &mut [Residency]) -> Result<()> {
+        residency::residency_by(self.body(), &range, buckets)
+    }
 }
 
 impl<T: Access + sealed::HasBody> Pages for T {}

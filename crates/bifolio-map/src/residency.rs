@@ -32,6 +32,11 @@ pub struct Resident {
     pub total_pages: u64,
     /// Those in memory.
     pub resident_pages: u64,
+    /// Resident pages that are mapped here by an entry for a huge page, where the page tables were
+    /// asked.
+    pub huge_pages: Option<u64>,
+    /// Pages in swap, where the page tables were asked.
+    pub swapped_pages: Option<u64>,
     /// What the page cache knows besides, for files on Linux 6.5 and later.
     pub cache: Option<CacheState>,
 }
@@ -56,9 +61,24 @@ pub enum Untold {
     NotOwner,
     /// Neither cachestat(2) nor mincore(2) can be asked about this kind of file.
     NotOffered,
+    /// It tells nothing of this process to the caller.
+    NotPermitted,
+    /// Nobody asked yet.
+    NotAsked,
+}
+
+impl Default for Residency {
+    fn default() -> Self {
+        Residency::Unknown(Untold::NotAsked)
+    }
 }
 
 impl Resident {
+    /// So many pages of so many, and nothing known besides.
+    pub(crate) fn count(resident_pages: u64, total_pages: u64) -> Resident {
+        Resident { total_pages, resident_pages, huge_pages: None, swapped_pages: None, cache: None }
+    }
+
     /// The resident bytes: whole pages.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
@@ -80,7 +100,7 @@ impl Resident {
 pub(crate) fn residency(body: &Body, range: &Range<usize>) -> Result<Residency> {
     let (start, len) = body.pages(Operation::Inspect, range)?;
     if range.is_empty() {
-        return Ok(Residency::Known(Resident { total_pages: 0, resident_pages: 0, cache: None }));
+        return Ok(Residency::Known(Resident::count(0, 0)));
     }
     let answer = match (body.origin.mirror(), body.origin.fd()) {
         (Some(file), _) => match in_cache(file, body.origin.file_offset, range) {
@@ -96,6 +116,51 @@ pub(crate) fn residency(body: &Body, range: &Range<usize>) -> Result<Residency> 
         Err(Errno::OPNOTSUPP) => Ok(Residency::Unknown(Untold::NotOffered)),
         Err(errno) => Err(body.refused(Operation::Inspect, range, errno)),
     }
+}
+
+/// Counts each of `buckets`, which are parts of `range` as [`bucket`] cuts them.
+pub(crate) fn residency_by(
+    body: &Body,
+    range: &Range<usize>,
+    buckets: &mut [Residency],
+) -> Result<()> {
+    body.pages(Operation::Inspect, range)?;
+    let count = buckets.len();
+    for (index, answer) in buckets.iter_mut().enumerate() {
+        let part = bucket(range.start as u64..range.end as u64, index, count);
+        *answer = residency(body, &(part.start as usize..part.end as usize))?;
+    }
+    Ok(())
+}
+
+/// The bytes of bucket `index` where `range` is cut into `count` buckets of whole pages, counted
+/// from the start of the range: as equal as can be, and empty where there are fewer pages.
+///
+/// # Panics
+///
+/// Where `index` is not less than `count`, or the range ends before it starts.
+///
+/// # Examples
+///
+/// ```
+/// use bifolio_map::memory::bucket;
+/// use bifolio_map::page::page_size;
+///
+/// let page = page_size().bytes() as u64;
+/// assert_eq!(bucket(0..10 * page, 0, 2), 0..5 * page);
+/// assert_eq!(bucket(0..10 * page, 1, 2), 5 * page..10 * page);
+/// ```
+#[must_use]
+pub fn bucket(range: Range<u64>, index: usize, count: usize) -> Range<u64> {
+    assert!(index < count && range.start <= range.end, "bucket {index} of {count} of {range:?}");
+    let page = page_size().bytes() as u64;
+    let pages = u128::from((range.end - range.start).div_ceil(page));
+    let at = |index: usize| {
+        // Not more than `pages`, which is a u64.
+        let first = (index as u128 * pages / count as u128) as u64;
+        range.start.saturating_add(first.saturating_mul(page)).min(range.end)
+    };
+    at(index)..at(index + 1)
 }
 
 /// Asks the page cache of a file; `PERM` where the caller may not know.
@@ -114,7 +179,7 @@ fn in_cache(
         evicted_pages: stat.evicted,
     };
     let total_pages = (bytes.end - bytes.start) / page_size().bytes() as u64;
-    Ok(Resident { total_pages, resident_pages: stat.cached, cache: Some(cache) })
+    Ok(Resident { cache: Some(cache), ..Resident::count(stat.cached, total_pages) })
 }
 
 /// Asks about mapped pages, of this file if of any; `PERM` where the answer could be a lie, and
@@ -135,7 +200,7 @@ fn in_core(addr: usize, len: usize, file: Option<BorrowedFd<'_>>) -> Result<Resi
         mm::mincore(addr + first * page.bytes(), answers)?;
         resident_pages += answers.iter().map(|answer| u64::from(answer & 1)).sum::<u64>();
     }
-    Ok(Resident { total_pages: total as u64, resident_pages, cache: None })
+    Ok(Resident::count(resident_pages, total as u64))
 }
 
 /// Whether mincore(2) tells the truth about a file: to its owner and to who may write it (Linux

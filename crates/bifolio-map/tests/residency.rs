@@ -4,7 +4,7 @@ mod scratch;
 
 use bifolio_map::{
     Access, AnonMap, Backend, ErrorKind, FileMap, Options, Pages, PrivateMap, Residency, Resident,
-    SharedMap, Untold,
+    SharedMap, Untold, memory,
 };
 use bifolio_sys::fs::{Advice, fadvise};
 use bifolio_sys::page::page_size;
@@ -168,5 +168,29 @@ fn scenarios() {
         None => {}
         Some("stranger") => stranger(),
         Some(other) => panic!("no scenario is called {other}"),
+    }
+}
+#[test]
+fn buckets_cover_the_range_and_count_it_once() {
+    let scratch = Scratch::new();
+    let path = scratch.join("file");
+    half_cached(&path);
+    let map = FileMap::open(&path).unwrap();
+    for count in [1, 3, 64, PAGES, PAGES + 7] {
+        let mut buckets = vec![Residency::default(); count];
+        map.residency_by(0..map.len(), &mut buckets).unwrap();
+        let mut end = 0;
+        for (index, &bucket) in buckets.iter().enumerate() {
+            let range = memory::bucket(0..map.len() as u64, index, count);
+            assert_eq!(range.start, end, "bucket {index} of {count}");
+            end = range.end;
+            let part = map.residency(range.start as usize..range.end as usize).unwrap();
+            assert_eq!(bucket, part, "bucket {index} of {count}");
+        }
+        assert_eq!(end, map.len() as u64);
+        let total: u64 = buckets.iter().map(|&bucket| known(bucket).total_pages).sum();
+        assert_eq!(total, PAGES as u64, "{count} buckets");
+        let resident: u64 = buckets.iter().map(|&bucket| known(bucket).resident_pages).sum();
+        assert_eq!(resident, PAGES as u64 / 2, "{count} buckets");
     }
 }

@@ -1,0 +1,5 @@
+//! The memory of processes and of the page cache, seen from outside of any mapping.
+//!
+//! It changes nothing.
+
+pub use crate::residency::bucket;
