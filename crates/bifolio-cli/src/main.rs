@@ -5,11 +5,13 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod cell;
 mod cli;
 mod cmd;
 mod console;
 mod failure;
 mod hex;
+mod holes;
 mod input;
 mod json;
 mod progress;

@@ -39,6 +39,10 @@ fn sizes_and_holes_are_those_of_the_file() {
     let shown = text(&run(["info", &path]));
     assert!(shown.contains("10,737,418,245 bytes"), "{shown}");
     assert!(shown.contains("128 KiB in 2 runs") && shown.contains("in 3 holes"), "{shown}");
+    let states: Vec<_> =
+        found["pages"]["cells"].as_array().unwrap().iter().map(|cell| &cell["state"]).collect();
+    assert_eq!(states.iter().filter(|&&state| state == "hole").count(), 58, "{states:?}");
+    assert!(shown.contains("  blank: a hole\n"), "{shown}");
 }
 
 #[test]

@@ -4,15 +4,16 @@ mod mounts;
 mod pages;
 
 use crate::bytes::{counted, grouped, human};
+use crate::cell::{self, Cell};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::input::file_path;
 use crate::json;
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use bifolio::page::{page_size, thp_size};
 use bifolio::{Access, FileMap, Route};
 use mounts::Mount;
-use pages::{Document, Known, LEGEND};
+use pages::{Document, Known};
 use serde::Serialize;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -22,8 +23,6 @@ use std::path::{Path, PathBuf};
 const BLOCK_BYTES: u64 = 512;
 
 const NAME: Style = Style::new().bold();
-const BAR: Style = AnsiColor::Cyan.on_default();
-const UNKNOWN: Style = AnsiColor::Yellow.on_default();
 
 /// Show what files are made of, and how much of them is in memory
 ///
@@ -141,15 +140,15 @@ impl<'a> Info<'a> {
     }
 
     fn show_pages(&self, console: &mut Console) -> Result<(), Failure> {
-        let (all, cells) = match &self.pages {
+        let (all, parts) = match &self.pages {
             _ if self.route == Route::Loaded => {
                 return Ok(writeln!(console, "  in memory   the copy that was made to read it")?);
             }
             Known::Untold(reason) => {
-                let unknown = console.paint(UNKNOWN, "unknown").to_string();
+                let unknown = console.paint(Cell::Unknown.style(), "unknown").to_string();
                 return Ok(writeln!(console, "  in memory   {unknown}: {reason}")?);
             }
-            Known::Told { all, cells } => (all, cells),
+            Known::Told { all, parts } => (all, parts),
         };
         writeln!(
             console,
@@ -169,10 +168,13 @@ impl<'a> Info<'a> {
                 grouped(cache.evicted_pages),
             )?;
         }
-        if !cells.is_empty() {
-            let bar: String = cells.iter().map(pages::Cell::glyph).collect();
-            let bar = console.paint(BAR, bar).to_string();
-            writeln!(console, "  [{bar}]\n  {LEGEND}")?;
+        if !parts.is_empty() {
+            let cells: Vec<Cell> = parts.iter().map(|part| part.cell).collect();
+            let bar = cell::bar(&cells, console);
+            writeln!(console, "  [{bar}]")?;
+            for line in cell::legend(&cells, console, console.columns() - 2) {
+                writeln!(console, "  {line}")?;
+            }
         }
         Ok(())
     }
