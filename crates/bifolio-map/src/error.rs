@@ -139,6 +139,10 @@ pub enum ErrorKind {
     },
     /// Others can take the memory away, so that no plain reference to it can be had.
     Revocable,
+    /// The process has ended, was never there, or is hidden from this user.
+    NoSuchProcess,
+    /// It is a thread of the kernel, which has no memory of its own.
+    KernelThread,
     /// An argument contradicts another, or the state of the mapping.
     Invalid,
     /// Another error of the kernel: see [`Error::errno`].
@@ -279,6 +283,9 @@ impl Error {
             ErrorKind::NotMappable(FileKind::Pipe | FileKind::Socket) => {
                 "save the stream to a file first"
             }
+            ErrorKind::NotPermitted if matches!(self.object, Object::Process(_)) => {
+                "only the user of a process and root may look into it: run this as one of them"
+            }
             ErrorKind::NoSpace => "free space on the file system, or raise the quota",
             ErrorKind::Occupied => "choose another address, or give it as a hint",
             ErrorKind::Media => {
@@ -346,6 +353,12 @@ impl fmt::Display for Error {
                 write!(f, "only {reserved_bytes} bytes of addresses are reserved")
             }
             ErrorKind::Revocable => f.write_str("others can take this memory away"),
+            ErrorKind::NoSuchProcess => {
+                f.write_str("it has ended, or was never there, or is hidden from this user")
+            }
+            ErrorKind::KernelThread => {
+                f.write_str("it is a thread of the kernel, which has no memory of its own")
+            }
             ErrorKind::Invalid => f.write_str("the arguments contradict each other or the mapping"),
             ErrorKind::Kernel => match self.errno {
                 Some(errno) => write!(f, "{errno}"),
@@ -386,6 +399,7 @@ impl From<Error> for std::io::Error {
             ErrorKind::NoMemory => IoKind::OutOfMemory,
             ErrorKind::NoSpace => IoKind::StorageFull,
             ErrorKind::NotPermitted => IoKind::PermissionDenied,
+            ErrorKind::NoSuchProcess => IoKind::NotFound,
             ErrorKind::ReadOnly => IoKind::ReadOnlyFilesystem,
             ErrorKind::Unsupported | ErrorKind::NotMappable(_) => IoKind::Unsupported,
             ErrorKind::Occupied => IoKind::AddrInUse,

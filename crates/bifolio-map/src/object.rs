@@ -23,6 +23,8 @@ pub enum Object {
     ReservedAddresses,
     /// A file that was handed over open, without its name.
     OpenFile,
+    /// The process with this number, as seen from outside.
+    Process(u32),
     /// A file that was opened by this path.
     #[cfg(feature = "std")]
     File(Arc<Path>),
@@ -50,6 +52,7 @@ impl fmt::Display for Object {
             Object::DroppableMemory => "droppable memory",
             Object::ReservedAddresses => "reserved addresses",
             Object::OpenFile => "open file",
+            Object::Process(id) => return write!(f, "process {id}"),
             #[cfg(feature = "std")]
             Object::File(path) => return write!(f, "{}", path.display()),
         })

@@ -41,7 +41,7 @@ pub use rustix::fs::{
     Access, Advice, AtFlags, CWD, FallocateFlags, FileType, MemfdFlags, Mode, OFlags, SealFlags,
     Stat, accessat, copy_file_range, fadvise, fallocate, fcntl_add_seals, fcntl_get_seals,
     fcntl_getfl, fcntl_setfl, fdatasync, fstat, fsync, ftruncate, ioctl_ficlone, linkat, major,
-    memfd_create, openat,
+    memfd_create, minor, openat,
 };
 pub use rustix::io::{fcntl_dupfd_cloexec, pread, pwrite};
 

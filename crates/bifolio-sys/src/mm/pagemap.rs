@@ -56,6 +56,12 @@ impl Categories {
         self.0 & other.0 == other.0
     }
 
+    /// Those of both, also in a constant.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The kernel's bits.
     #[must_use]
     pub const fn bits(self) -> u64 {
@@ -67,7 +73,7 @@ impl BitOr for Categories {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        self.or(other)
     }
 }
 

@@ -1,0 +1,191 @@
+//! What a mapping is for: as far as the kernel's words about it are evidence.
+//!
+//! A name can lie in one way: a file may be called what the kernel calls something else. So names
+//! of what lies on the kernel's own file system of memory count only with the number of that
+//! device, which a memory file of our own tells.
+
+use super::maps::Region;
+use super::process::Folder;
+use bifolio_sys::fs::{MemfdFlags, fstat, major, memfd_create, minor};
+use bifolio_sys::page::page_size;
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStringExt;
+use std::vec::Vec;
+
+/// What a mapping is for.
+///
+/// The kernel calls most memory anonymous, whatever the program does with it: a thread's stack, a
+/// large allocation. So does this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// Part of the program: the file that /proc/PID/exe names is mapped there, or, for
+    /// [`Segment::Zeroed`], memory begins right where its data ends.
+    Program(Segment),
+    /// Part of another file of which some pages may be executed: a shared library, the loader.
+    Library(Segment),
+    /// A file that is data.
+    File,
+    /// The memory that brk(2) moves the end of, named `[heap]`.
+    Heap,
+    /// The stack of the first thread, named `[stack]`.
+    MainStack,
+    /// Private memory without a file.
+    Anonymous,
+    /// Memory without a file that children share.
+    SharedAnonymous,
+    /// A file of /dev/shm: shared memory with a name (shm_open(3)).
+    SharedMemory,
+    /// A memory file (memfd_create(2)).
+    MemoryFile,
+    /// A segment of shmget(2).
+    SystemV,
+    /// Memory that the kernel does not map (memfd_secret(2)).
+    Secret,
+    /// Anonymous memory of the pool of huge pages (`MAP_HUGETLB`).
+    HugePages,
+    /// A file of /dev, or an object that only a descriptor names (`anon_inode:`).
+    Device,
+    /// Pages that the kernel puts into every process: `[vdso]`, `[vvar]`.
+    Kernel,
+    /// Addresses without a file that permit nothing now: reserved, or there to fault.
+    Reserved,
+    /// The kernel's words do not tell.
+    Unknown,
+}
+
+/// A part of a program or a library, by what its pages permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Segment {
+    /// It can be executed.
+    Code,
+    /// It can be read only.
+    Constants,
+    /// It can be written.
+    Data,
+    /// Memory right behind the data, which starts as zeros: `.bss`.
+    Zeroed,
+    /// It permits nothing: the loader's room between the others.
+    Gap,
+}
+
+/// What the names of mappings are judged by.
+struct Evidence<'a> {
+    /// What /proc/PID/exe names; empty where it cannot be read.
+    program: Vec<u8>,
+    /// The files of which some pages may be executed.
+    executable: BTreeSet<File<'a>>,
+    /// The device of memory without a named file.
+    memory_device: Option<(u32, u32)>,
+}
+
+/// A file as a mapping tells it: one path may mean several, and one file have several.
+type File<'a> = ((u32, u32), u64, &'a [u8]);
+
+fn file_of(region: &Region) -> File<'_> {
+    (region.device, region.inode, &region.name)
+}
+
+/// Finds out the purpose of each region.
+pub(super) fn assign(folder: &Folder, regions: &mut [Region]) {
+    let executable = regions.iter().filter(|region| {
+        region.permissions.execute && region.inode != 0 && region.name.starts_with(b"/")
+    });
+    let evidence = Evidence {
+        program: std::fs::read_link(folder.path("exe"))
+            .map_or_else(|_| Vec::new(), |path| path.into_os_string().into_vec()),
+        executable: executable.map(file_of).collect(),
+        memory_device: memory_device(),
+    };
+    let mut purposes: Vec<Purpose> =
+        regions.iter().map(|region| evidence.purpose(region)).collect();
+    for at in 1..regions.len() {
+        let touches = regions[at - 1].range.end == regions[at].range.start;
+        if purposes[at] == Purpose::Anonymous
+            && purposes[at - 1] == Purpose::Program(Segment::Data)
+            && touches
+        {
+            purposes[at] = Purpose::Program(Segment::Zeroed);
+        }
+    }
+    for (region, purpose) in regions.iter_mut().zip(purposes) {
+        region.purpose = purpose;
+    }
+}
+
+/// The number of the device of memory files, and of all other memory that is shared without a name.
+fn memory_device() -> Option<(u32, u32)> {
+    let file = memfd_create("bifolio-device", MemfdFlags::CLOEXEC).ok()?;
+    let device = fstat(&file).ok()?.st_dev;
+    Some((major(device), minor(device)))
+}
+
+impl Evidence<'_> {
+    fn purpose(&self, region: &Region) -> Purpose {
+        let permits = region.permissions;
+        let permits_nothing = !(permits.read || permits.write || permits.execute);
+        match &region.name[..] {
+            b"[heap]" => Purpose::Heap,
+            b"[stack]" => Purpose::MainStack,
+            b"[vdso]" | b"[vvar]" | b"[vvar_vclock]" | b"[uprobes]" | b"[sigpage]"
+            | b"[vectors]" => Purpose::Kernel,
+            name if name.starts_with(b"[anon_shmem:") => Purpose::SharedAnonymous,
+            name if name.is_empty() || name.starts_with(b"[anon:") => match region.is_shared {
+                _ if permits_nothing => Purpose::Reserved,
+                false => Purpose::Anonymous,
+                true => Purpose::Unknown,
+            },
+            name if name.starts_with(b"anon_inode:") => Purpose::Device,
+            name if name.starts_with(b"/") => self.purpose_of_file(region),
+            _ => Purpose::Unknown,
+        }
+    }
+
+    fn purpose_of_file(&self, region: &Region) -> Purpose {
+        let name = &region.name[..];
+        if self.memory_device == Some(region.device)
+            && let Some(purpose) = purpose_of_memory(name)
+        {
+            return purpose;
+        }
+        let has_huge_pages =
+            region.page_size_bytes.is_some_and(|size| size > page_size().bytes() as u64);
+        let segment = match region.permissions {
+            permits if permits.execute => Segment::Code,
+            permits if permits.write => Segment::Data,
+            permits if permits.read => Segment::Constants,
+            _ => Segment::Gap,
+        };
+        match name {
+            b"/anon_hugepage (deleted)" if has_huge_pages => Purpose::HugePages,
+            _ if has_huge_pages && name.starts_with(b"/memfd:") => Purpose::MemoryFile,
+            _ if has_huge_pages && is_system_v(name) => Purpose::SystemV,
+            // Its private pages are plain memory (mem(4)).
+            b"/dev/zero" if !region.is_shared => Purpose::Anonymous,
+            _ if name.starts_with(b"/dev/shm/") => Purpose::SharedMemory,
+            _ if name.starts_with(b"/dev/hugepages/") => Purpose::File,
+            _ if name.starts_with(b"/dev/") => Purpose::Device,
+            _ if name == self.program => Purpose::Program(segment),
+            _ if self.executable.contains(&file_of(region)) => Purpose::Library(segment),
+            _ => Purpose::File,
+        }
+    }
+}
+
+/// What a name means on the kernel's own file system of memory.
+fn purpose_of_memory(name: &[u8]) -> Option<Purpose> {
+    match name {
+        b"/dev/zero (deleted)" => Some(Purpose::SharedAnonymous),
+        _ if name.starts_with(b"/memfd:") => Some(Purpose::MemoryFile),
+        _ if is_system_v(name) => Some(Purpose::SystemV),
+        _ => None,
+    }
+}
+
+/// `/SYSV` and the key.
+fn is_system_v(name: &[u8]) -> bool {
+    name.strip_prefix(b"/SYSV").is_some_and(|rest| {
+        rest.strip_suffix(b" (deleted)").unwrap_or(rest).iter().all(u8::is_ascii_hexdigit)
+    })
+}
