@@ -2,4 +2,9 @@
 //!
 //! It changes nothing.
 
+#[cfg(feature = "std")]
+mod open;
+
 pub use crate::residency::bucket;
+#[cfg(feature = "std")]
+pub use open::open;
