@@ -7,19 +7,22 @@ mod layout;
 #[cfg(feature = "std")]
 mod maps;
 #[cfg(feature = "std")]
+mod open;
+#[cfg(feature = "std")]
 mod process;
 #[cfg(feature = "std")]
 mod purpose;
 #[cfg(feature = "std")]
 mod states;
 
+pub use crate::residency::bucket;
 #[cfg(feature = "std")]
 pub use maps::{Maps, Permissions, Region, maps};
+#[cfg(feature = "std")]
+pub use open::open;
 #[cfg(feature = "std")]
 pub use process::Process;
 #[cfg(feature = "std")]
 pub use purpose::{Purpose, Segment};
 #[cfg(feature = "std")]
 pub use states::pages_of;
-
-pub use crate::residency::bucket;
