@@ -8,6 +8,7 @@ use super::maps::Region;
 use super::process::Folder;
 use bifolio_sys::fs::{MemfdFlags, fstat, major, memfd_create, minor};
 use bifolio_sys::page::page_size;
+use core::fmt;
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStringExt;
 use std::vec::Vec;
@@ -68,6 +69,41 @@ pub enum Segment {
     Zeroed,
     /// It permits nothing: the loader's room between the others.
     Gap,
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Purpose::Program(segment) => return write!(f, "program {segment}"),
+            Purpose::Library(segment) => return write!(f, "library {segment}"),
+            Purpose::File => "file",
+            Purpose::Heap => "heap",
+            Purpose::MainStack => "main stack",
+            Purpose::Anonymous => "anonymous",
+            Purpose::SharedAnonymous => "shared anonymous",
+            Purpose::SharedMemory => "shared memory",
+            Purpose::MemoryFile => "memory file",
+            Purpose::SystemV => "System V memory",
+            Purpose::Secret => "secret memory",
+            Purpose::HugePages => "huge pages",
+            Purpose::Device => "device",
+            Purpose::Kernel => "kernel",
+            Purpose::Reserved => "reserved",
+            Purpose::Unknown => "unknown",
+        })
+    }
+}
+
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Segment::Code => "code",
+            Segment::Constants => "constants",
+            Segment::Data => "data",
+            Segment::Zeroed => "zeroed",
+            Segment::Gap => "gap",
+        })
+    }
 }
 
 /// What the names of mappings are judged by.
