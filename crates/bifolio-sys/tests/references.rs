@@ -17,6 +17,7 @@ const FILES: &[&str] = &[
     "page.rs",
     "process.rs",
     "signal.rs",
+    "time.rs",
 ];
 
 /// What makes no system call, or none but that of another function here.
