@@ -15,6 +15,7 @@ mod holes;
 mod input;
 mod json;
 mod progress;
+mod save;
 mod wrap;
 
 use std::process::ExitCode;

@@ -187,6 +187,7 @@ fn a_full_disk_is_an_error_and_said() {
         &["cmp", &a, &b],
         &["cmp", "--json", &a, &b],
         &["patch", "--dry-run", &b, "0", "ff"],
+        &["picture", &a, "--format", "svg", "-o", "-"],
     ] {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let output = bifolio().args(args).stdout(full).output().unwrap();
@@ -225,6 +226,7 @@ fn what_may_not_be_read_is_an_error_that_says_so() {
         &["hex", "-r", &path],
         &["cmp", &path, &path],
         &["patch", &path, "0", "00"],
+        &["picture", &path, "--format", "svg", "-o", "-"],
     ] {
         let mut command = Command::new(&program);
         command.args(args).stdin(Stdio::null());
@@ -252,6 +254,7 @@ fn missing_files_and_directories_are_errors_of_every_command() {
             &["cmp", path, path],
             &["patch", path, "0", "00"],
             &["patch", path, "0", "00", "--dry-run"],
+            &["picture", path, "--format", "svg", "-o", "-"],
         ] {
             let output = bifolio().args(args).output().unwrap();
             assert_eq!((code(&output), text(&output)), (2, String::new()), "{args:?}");

@@ -5,8 +5,19 @@ mod common;
 use common::{Dir, code, complaint, run, text};
 use std::process::{Command, Stdio};
 
-const COMMANDS: [&str; 10] =
-    ["cat", "cmp", "doctor", "find", "hex", "info", "patch", "tour", "completions", "man"];
+const COMMANDS: &[&str] = &[
+    "cat",
+    "cmp",
+    "completions",
+    "doctor",
+    "find",
+    "hex",
+    "info",
+    "man",
+    "patch",
+    "picture",
+    "tour",
+];
 
 #[test]
 fn the_manual_has_a_page_for_every_command_and_each_lists_the_exit_codes() {

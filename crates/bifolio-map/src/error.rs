@@ -58,8 +58,6 @@ pub enum Operation {
     Inspect,
     /// Writing a mapping out to another file.
     Save,
-    /// Making bytes stable.
-    Stabilize,
 }
 
 impl fmt::Display for Operation {
@@ -88,7 +86,6 @@ impl fmt::Display for Operation {
             Operation::Bind => "bind",
             Operation::Inspect => "inspect",
             Operation::Save => "save",
-            Operation::Stabilize => "stabilize",
         })
     }
 }

@@ -17,7 +17,6 @@ const FILES: &[&str] = &[
     "page.rs",
     "process.rs",
     "signal.rs",
-    "time.rs",
 ];
 
 /// What makes no system call, or none but that of another function here.

@@ -9,4 +9,5 @@ pub(crate) mod hex;
 pub(crate) mod info;
 pub(crate) mod man;
 pub(crate) mod patch;
+pub(crate) mod picture;
 pub(crate) mod tour;

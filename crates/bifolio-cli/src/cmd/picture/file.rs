@@ -1,0 +1,72 @@
+//! The pages of a file, and what the pages of anything are kept as.
+
+use super::scene::cell_bytes;
+use super::snapshot::{Place, Snapshot, State};
+use crate::bytes::{grouped, human};
+use crate::cell::Counts;
+use crate::failure::Failure;
+use crate::holes;
+use bifolio::page::page_size;
+use bifolio::{Access, FileMap, Pages, Residency};
+use std::ops::Range;
+use std::path::Path;
+
+/// The pages of a file, in `cells_max` cells at most, and whether all of them are known.
+pub(super) fn of_file(path: &Path, cells_max: u64) -> Result<Snapshot, Failure> {
+    let map = FileMap::open(path)?;
+    let len = map.len();
+    let page_bytes = page_size().bytes() as u64;
+    let cell = cell_bytes(&[len as u64], page_bytes, cells_max);
+    let (whole, rest) = whole_cells(&(0..len), cell as usize);
+    let mut answers = vec![Residency::default(); whole.len() / cell as usize];
+    map.residency_by(whole.clone(), &mut answers)?;
+    let mut empty = holes::of_parts(&map, whole, answers.len())?;
+    if !rest.is_empty() {
+        answers.push(map.residency(rest.clone())?);
+        empty.extend(holes::of_parts(&map, rest, 1)?);
+    }
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let place = Place {
+        title: format!("{}, {}", path.display(), human(len as u64)),
+        label: name.clone(),
+        start: 0,
+        len_bytes: len as u64,
+        cells: answers.iter().zip(empty).map(|(&answer, hole)| state(answer, hole)).collect(),
+    };
+    let notes = notes(&place, page_bytes);
+    Ok(Snapshot { title: name, page_bytes, cell_bytes: cell, areas: vec![place], notes })
+}
+
+/// The whole cells of a range, and the rest: cut into equal parts, as many as there are, whole
+/// cells are themselves.
+pub(super) fn whole_cells(range: &Range<usize>, cell: usize) -> (Range<usize>, Range<usize>) {
+    let end = range.start + range.len() / cell * cell;
+    (range.start..end, end..range.end)
+}
+
+/// What is kept of an answer.
+pub(super) fn state(answer: Residency, hole: bool) -> State {
+    let pages = match answer {
+        Residency::Known(resident) => Some(Counts::from(resident)),
+        _ => None,
+    };
+    State { pages, hole }
+}
+
+/// The pages of a file in figures.
+fn notes(place: &Place, page_bytes: u64) -> Vec<String> {
+    let told = || place.cells.iter().filter_map(|state| state.pages);
+    let sum = |of: fn(&Counts) -> u64| told().map(|pages| of(&pages)).sum::<u64>();
+    let line = |name: &str, pages: u64| {
+        format!("{name:<10}{:>10} {:>11} pages", human(pages * page_bytes), grouped(pages))
+    };
+    let mut lines = vec![format!("{:<10}{:>10}", "size", human(place.len_bytes))];
+    if told().next().is_some() || place.cells.is_empty() {
+        lines.push(line("in memory", sum(|pages| pages.resident_pages)));
+        lines.push(line("dirty", sum(|pages| pages.dirty_pages + pages.writeback_pages)));
+        lines.push(line("evicted", sum(|pages| pages.evicted_pages)));
+    } else {
+        lines.push("in memory   unknown".to_owned());
+    }
+    lines
+}
