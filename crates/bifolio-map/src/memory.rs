@@ -2,4 +2,7 @@
 //!
 //! It changes nothing.
 
+mod cached;
+
 pub use crate::residency::bucket;
+pub use cached::cached;
