@@ -2,6 +2,7 @@
 //!
 //! It changes nothing.
 
+mod cached;
 #[cfg(feature = "std")]
 mod layout;
 #[cfg(feature = "std")]
@@ -16,6 +17,7 @@ mod purpose;
 mod states;
 
 pub use crate::residency::bucket;
+pub use cached::cached;
 #[cfg(feature = "std")]
 pub use maps::{Maps, Permissions, Region, maps};
 #[cfg(feature = "std")]

@@ -1,17 +1,17 @@
 //! Which pages are in memory: as far as the kernel tells, and `Unknown` where it does not.
 //!
-//! cachestat(2) counts the pages of a file's cache. Where it is missing, mincore(2) is asked, but
-//! only where its answer is true: of somebody else's file it says that every page is there.
+//! Here is what is told, and how a range is cut into buckets. [`cache`] asks about a file,
+//! [`in_core`] about what is mapped here.
+
+mod cache;
+mod in_core;
 
 use crate::body::Body;
 use crate::error::{Operation, Result};
+use crate::origin::file_len;
 use bifolio_sys::Errno;
 use bifolio_sys::fs::fd::BorrowedFd;
-use bifolio_sys::fs::{self, Access, AtFlags, CWD, DescriptorPath};
-use bifolio_sys::mm;
 use bifolio_sys::page::page_size;
-use bifolio_sys::process;
-use core::num::NonZeroU64;
 use core::ops::Range;
 
 /// How much of a range is in memory.
@@ -51,6 +51,9 @@ pub struct CacheState {
     pub writeback_pages: u64,
     /// Pages that were in memory once and are not now.
     pub evicted_pages: u64,
+    /// Pages of those whose eviction is so recent that reading them back would show that memory is
+    /// short.
+    pub recently_evicted_pages: u64,
 }
 
 /// Why the kernel does not tell.
@@ -96,26 +99,45 @@ impl Resident {
     }
 }
 
+/// How a range is cut into buckets, and where it begins in what is asked about: a file, or the
+/// addresses of this process.
+#[derive(Clone)]
+struct Cut {
+    range: Range<u64>,
+    count: usize,
+    base: u64,
+}
+
+impl Cut {
+    /// The pages that hold these buckets, in bytes from where the base counts from; none where they
+    /// are empty.
+    fn pages(&self, buckets: Range<usize>) -> Result<Range<u64>, Errno> {
+        if buckets.is_empty() {
+            return Ok(0..0);
+        }
+        let start = bucket(self.range.clone(), buckets.start, self.count).start;
+        let end = bucket(self.range.clone(), buckets.end - 1, self.count).end;
+        if start == end {
+            return Ok(0..0);
+        }
+        let at = |offset: u64| self.base.checked_add(offset).ok_or(Errno::OVERFLOW);
+        let pages = page_size().outward(at(start)?..at(end)?).ok_or(Errno::OVERFLOW)?;
+        Ok(pages.bytes())
+    }
+
+    /// How many pages hold this bucket.
+    fn total_pages(&self, index: usize) -> Result<u64, Errno> {
+        let pages = self.pages(index..index + 1)?;
+        Ok((pages.end - pages.start) >> page_size().log2())
+    }
+}
+
 /// Counts the pages of `range` that are in memory.
 pub(crate) fn residency(body: &Body, range: &Range<usize>) -> Result<Residency> {
-    let (start, len) = body.pages(Operation::Inspect, range)?;
-    if range.is_empty() {
-        return Ok(Residency::Known(Resident::count(0, 0)));
-    }
-    let answer = match (body.origin.mirror(), body.origin.fd()) {
-        (Some(file), _) => match in_cache(file, body.origin.file_offset, range) {
-            Err(Errno::NOSYS | Errno::OPNOTSUPP) => in_core(start.addr(), len, Some(file)),
-            answer => answer,
-        },
-        // In a private mapping copied pages are its own, and the others those of the file.
-        (None, file) => in_core(start.addr(), len, file),
-    };
-    match answer {
-        Ok(resident) => Ok(Residency::Known(resident)),
-        Err(Errno::PERM) => Ok(Residency::Unknown(Untold::NotOwner)),
-        Err(Errno::OPNOTSUPP) => Ok(Residency::Unknown(Untold::NotOffered)),
-        Err(errno) => Err(body.refused(Operation::Inspect, range, errno)),
-    }
+    let mut answer = [Residency::default()];
+    residency_by(body, range, &mut answer)?;
+    let [answer] = answer;
+    Ok(answer)
 }
 
 /// Counts each of `buckets`, which are parts of `range` as [`bucket`] cuts them.
@@ -125,16 +147,68 @@ pub(crate) fn residency_by(
     buckets: &mut [Residency],
 ) -> Result<()> {
     body.pages(Operation::Inspect, range)?;
-    let count = buckets.len();
-    for (index, answer) in buckets.iter_mut().enumerate() {
-        let part = bucket(range.start as u64..range.end as u64, index, count);
-        *answer = residency(body, &(part.start as usize..part.end as usize))?;
+    let range_u64 = range.start as u64..range.end as u64;
+    let cut_from = |base| Cut { range: range_u64.clone(), count: buckets.len(), base };
+    let in_file = cut_from(body.origin.file_offset);
+    let mapped = cut_from(body.ptr().addr().get() as u64);
+    let answered = match (body.origin.mirror(), body.span()) {
+        _ if range.is_empty() => {
+            buckets.fill(Residency::Known(Resident::count(0, 0)));
+            Ok(())
+        }
+        (Some(file), None) => by_file(&in_file, file, buckets),
+        (Some(file), Some(_)) => cache::count(&in_file, file, buckets)
+            .or_else(|errno| otherwise(errno, || in_core::count(&mapped, Some(file), buckets))),
+        // In a private mapping copied pages are its own, and the others those of the file.
+        (None, Some(_)) => in_core::count(&mapped, body.origin.fd(), buckets),
+        (None, None) => Err(Errno::OPNOTSUPP),
+    };
+    told(answered, buckets).map_err(|errno| body.refused(Operation::Inspect, range, errno))
+}
+
+/// Counts the pages of a file that are in the page cache, for each of `buckets`.
+pub(crate) fn of_file(
+    file: BorrowedFd<'_>,
+    range: Range<u64>,
+    buckets: &mut [Residency],
+) -> Result<(), Errno> {
+    let cut = Cut { range, count: buckets.len(), base: 0 };
+    let answered = match file_len(file)? {
+        None => Err(Errno::OPNOTSUPP),
+        Some(_) => by_file(&cut, file, buckets),
+    };
+    told(answered, buckets)
+}
+
+fn by_file(cut: &Cut, file: BorrowedFd<'_>, buckets: &mut [Residency]) -> Result<(), Errno> {
+    cache::count(cut, file, buckets)
+        .or_else(|errno| otherwise(errno, || in_core::count_file(cut, file, buckets)))
+}
+
+/// Takes another way where cachestat(2) is missing, forbidden, or knows nothing.
+fn otherwise(errno: Errno, way: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    match errno {
+        Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM => way(),
+        errno => Err(errno),
     }
+}
+
+/// Makes answers of the refusals that mean "I do not tell".
+fn told(answered: Result<(), Errno>, buckets: &mut [Residency]) -> Result<(), Errno> {
+    let why = match answered {
+        Err(Errno::PERM) => Untold::NotOwner,
+        Err(Errno::OPNOTSUPP) => Untold::NotOffered,
+        answered => return answered,
+    };
+    buckets.fill(Residency::Unknown(why));
     Ok(())
 }
 
-/// The bytes of bucket `index` where `range` is cut into `count` buckets of whole pages, counted
-/// from the start of the range: as equal as can be, and empty where there are fewer pages.
+/// The bytes of bucket `index` where `range` is cut into `count` buckets of whole pages: as equal
+/// as can be, and empty where there are fewer pages.
+///
+/// They are cut at multiples of the page size. So buckets of a mapping that begins within a page
+/// of its file share the pages at their borders.
 ///
 /// # Panics
 ///
@@ -154,61 +228,13 @@ pub(crate) fn residency_by(
 pub fn bucket(range: Range<u64>, index: usize, count: usize) -> Range<u64> {
     assert!(index < count && range.start <= range.end, "bucket {index} of {count} of {range:?}");
     let page = page_size().bytes() as u64;
-    let pages = u128::from((range.end - range.start).div_ceil(page));
+    let first_page = range.start - range.start % page;
+    let pages = u128::from((range.end - first_page).div_ceil(page));
     let at = |index: usize| {
         // Not more than `pages`, which is a u64.
-        let first = (index as u128 * pages / count as u128) as u64;
-        range.start.saturating_add(first.saturating_mul(page)).min(range.end)
+        let page_index = (index as u128 * pages / count as u128) as u64;
+        let at = first_page.saturating_add(page_index.saturating_mul(page));
+        at.clamp(range.start, range.end)
     };
     at(index)..at(index + 1)
-}
-
-/// Asks the page cache of a file; `PERM` where the caller may not know.
-fn in_cache(
-    file: BorrowedFd<'_>,
-    file_offset: u64,
-    range: &Range<usize>,
-) -> Result<Resident, Errno> {
-    let at = |offset: usize| file_offset.saturating_add(offset as u64);
-    let pages = page_size().outward(at(range.start)..at(range.end)).ok_or(Errno::OVERFLOW)?;
-    let bytes = pages.bytes();
-    let stat = fs::cachestat(file, bytes.start, NonZeroU64::new(bytes.end - bytes.start))?;
-    let cache = CacheState {
-        dirty_pages: stat.dirty,
-        writeback_pages: stat.writeback,
-        evicted_pages: stat.evicted,
-    };
-    let total_pages = (bytes.end - bytes.start) / page_size().bytes() as u64;
-    Ok(Resident { cache: Some(cache), ..Resident::count(stat.cached, total_pages) })
-}
-
-/// Asks about mapped pages, of this file if of any; `PERM` where the answer could be a lie, and
-/// `OPNOTSUPP` where nothing is mapped.
-fn in_core(addr: usize, len: usize, file: Option<BorrowedFd<'_>>) -> Result<Resident, Errno> {
-    if len == 0 {
-        return Err(Errno::OPNOTSUPP);
-    }
-    if file.is_some_and(|file| !hears_the_truth(file)) {
-        return Err(Errno::PERM);
-    }
-    let page = page_size();
-    let total = len / page.bytes();
-    let mut resident_pages = 0;
-    let mut answers = [0; 4096];
-    for first in (0..total).step_by(answers.len()) {
-        let answers = &mut answers[..(total - first).min(4096)];
-        mm::mincore(addr + first * page.bytes(), answers)?;
-        resident_pages += answers.iter().map(|answer| u64::from(answer & 1)).sum::<u64>();
-    }
-    Ok(Resident::count(resident_pages, total as u64))
-}
-
-/// Whether mincore(2) tells the truth about a file: to its owner and to who may write it (Linux
-/// 5.2). In doubt it does not.
-fn hears_the_truth(file: BorrowedFd<'_>) -> bool {
-    let is_owner = || fs::fstat(file).is_ok_and(|stat| stat.st_uid == process::geteuid().as_raw());
-    let path = DescriptorPath::of(file);
-    let may_write =
-        || fs::accessat(CWD, path.as_c_str(), Access::WRITE_OK, AtFlags::EACCESS).is_ok();
-    is_owner() || may_write()
 }

@@ -1,0 +1,124 @@
+//! The page cache of a file, by cachestat(2).
+//!
+//! Counting walks what is cached, and each question costs a system call besides. So where there are
+//! many buckets a group of them is asked about first, and its members only where the answer is
+//! neither "nothing" nor "everything": what was never read costs a few questions in all.
+//!
+//! It does not know what is mapped, nor by whom.
+
+use super::{CacheState, Cut, Residency, Resident};
+use bifolio_sys::Errno;
+use bifolio_sys::fs::fd::BorrowedFd;
+use bifolio_sys::fs::{self, CacheStat, FileSystem};
+use core::num::NonZeroU64;
+
+/// So many buckets are asked about one by one: that costs less than walking anything twice.
+const FEW: usize = 64;
+
+/// How many parts a group is cut into.
+const PARTS: usize = 8;
+
+/// Cached pages that are walked in the time of a system call, about.
+const PAGES_PER_CALL: u64 = 8;
+
+/// Counts the buckets of a file.
+///
+/// `PERM` where the caller may not know, or may not ask; `NOSYS` where nobody can; `OPNOTSUPP`
+/// where the answer would mean nothing.
+pub(super) fn count(
+    cut: &Cut,
+    file: BorrowedFd<'_>,
+    answers: &mut [Residency],
+) -> Result<(), Errno> {
+    let cache = Cache { cut, file };
+    if may_lie_elsewhere(file) && is_nothing(&cache.ask(0, answers.len())?) {
+        return Err(Errno::OPNOTSUPP);
+    }
+    let group = if answers.len() <= FEW { 1 } else { answers.len().div_ceil(FEW) };
+    cache.count_groups(0, answers, group)
+}
+
+/// Whether a file may keep its pages in the cache of another: those of overlayfs do, so that
+/// cachestat(2) counts none (seen on Linux 6.18), and those of FUSE may, by passthrough.
+fn may_lie_elsewhere(file: BorrowedFd<'_>) -> bool {
+    matches!(fs::file_system(file), Ok(FileSystem::Overlayfs | FileSystem::Fuse))
+}
+
+fn is_nothing(stat: &CacheStat) -> bool {
+    stat.cached == 0 && stat.evicted == 0
+}
+
+struct Cache<'a> {
+    cut: &'a Cut,
+    file: BorrowedFd<'a>,
+}
+
+impl Cache<'_> {
+    /// Asks about so many buckets at once.
+    fn ask(&self, first: usize, count: usize) -> Result<CacheStat, Errno> {
+        let pages = self.cut.pages(first..first + count)?;
+        match NonZeroU64::new(pages.end - pages.start) {
+            // The kernel takes no length for all of the file.
+            None => Ok(CacheStat::default()),
+            len => fs::cachestat(self.file, pages.start, len),
+        }
+    }
+
+    /// Counts the buckets from `first` on, in groups of so many.
+    fn count_groups(
+        &self,
+        first: usize,
+        answers: &mut [Residency],
+        group: usize,
+    ) -> Result<(), Errno> {
+        for (index, answers) in answers.chunks_mut(group).enumerate() {
+            self.count_group(first + index * group, answers)?;
+        }
+        Ok(())
+    }
+
+    fn count_group(&self, first: usize, answers: &mut [Residency]) -> Result<(), Errno> {
+        let stat = self.ask(first, answers.len())?;
+        let mut total_pages = 0;
+        for (index, answer) in (first..).zip(answers.iter_mut()) {
+            let pages = self.cut.total_pages(index)?;
+            total_pages += pages;
+            *answer = resident(&stat, pages);
+        }
+        let count = answers.len();
+        let is_clean = stat.dirty == 0 && stat.writeback == 0;
+        // Buckets that share a page count it twice, so the kernel can say fewer than all.
+        if count == 1 || is_nothing(&stat) {
+            return Ok(());
+        }
+        if stat.cached == total_pages && is_clean {
+            return self.all_are_cached(first, answers);
+        }
+        // To walk it once more, deeper down, may cost as much as one question for each.
+        let is_dense = stat.cached + stat.evicted > PAGES_PER_CALL * count as u64;
+        let group = if is_dense { 1 } else { count.div_ceil(PARTS) };
+        self.count_groups(first, answers, group)
+    }
+
+    fn all_are_cached(&self, first: usize, answers: &mut [Residency]) -> Result<(), Errno> {
+        for (index, answer) in (first..).zip(answers) {
+            let pages = self.cut.total_pages(index)?;
+            *answer = resident(&CacheStat { cached: pages, ..CacheStat::default() }, pages);
+        }
+        Ok(())
+    }
+}
+
+fn resident(stat: &CacheStat, total_pages: u64) -> Residency {
+    if total_pages == 0 {
+        return Residency::Known(Resident::count(0, 0));
+    }
+    let cache = CacheState {
+        dirty_pages: stat.dirty,
+        writeback_pages: stat.writeback,
+        evicted_pages: stat.evicted,
+        recently_evicted_pages: stat.recently_evicted,
+    };
+    let resident = Resident::count(stat.cached, total_pages);
+    Residency::Known(Resident { cache: Some(cache), ..resident })
+}
