@@ -9,6 +9,8 @@
 //! | [`mlock`], [`munlock`], [`mincore`], [`madvise`] | 2.4 |
 //! | [`process_madvise`] | 5.10 |
 //! | [`memfd_secret`] | 5.14 |
+//! | [`userfaultfd`] | 4.3 |
+//! | [`uffdio_writeprotect`] | 5.7 |
 //! | [`pagemap_scan`] | 6.7 |
 //! | [`mseal`] | 6.10 |
 //! | [`procmap_query`] | 6.11 |
@@ -24,6 +26,7 @@ mod advice;
 mod maps;
 mod numa;
 mod pagemap;
+mod userfaultfd;
 
 use core::ffi::c_void;
 use core::ptr;
@@ -43,6 +46,10 @@ pub use pagemap::{
 pub use rustix::mm::{
     MapFlags, MprotectFlags, MremapFlags, MsyncFlags, ProtFlags, mlock, mmap, mmap_anonymous,
     mprotect, mremap, msync, munlock, munmap,
+};
+pub use userfaultfd::{
+    RegisterMode, USER_MODE_ONLY, UffdFeatures, UserfaultfdFlags, uffdio_api, uffdio_register,
+    uffdio_unregister, uffdio_writeprotect, userfaultfd,
 };
 
 use crate::page::PageSize;

@@ -43,9 +43,21 @@ pub(crate) const MPOL_F_ADDR: u32 = 1 << 1;
 
 /// `UFFDIO_API`, `_IOWR(0xAA, 0x3F, struct uffdio_api)`.
 pub(crate) const UFFDIO_API: u32 = read_write_ioctl(0xAA, 0x3F, size_of::<UffdioApi>());
+/// `UFFDIO_REGISTER`, `_IOWR(0xAA, 0x00, struct uffdio_register)`.
+pub(crate) const UFFDIO_REGISTER: u32 = read_write_ioctl(0xAA, 0x00, size_of::<UffdioRegister>());
+/// `UFFDIO_UNREGISTER`, `_IOR(0xAA, 0x01, struct uffdio_range)`.
+pub(crate) const UFFDIO_UNREGISTER: u32 = read_ioctl(0xAA, 0x01, size_of::<UffdioRange>());
+/// `UFFDIO_WRITEPROTECT`, `_IOWR(0xAA, 0x06, struct uffdio_writeprotect)`.
+pub(crate) const UFFDIO_WRITEPROTECT: u32 =
+    read_write_ioctl(0xAA, 0x06, size_of::<UffdioWriteprotect>());
 pub(crate) const UFFD_API: u64 = 0xAA;
 pub(crate) const UFFD_USER_MODE_ONLY: u32 = 1;
+pub(crate) const UFFD_FEATURE_PAGEFAULT_FLAG_WP: u64 = 1 << 0;
+pub(crate) const UFFD_FEATURE_WP_HUGETLBFS_SHMEM: u64 = 1 << 12;
+pub(crate) const UFFD_FEATURE_WP_UNPOPULATED: u64 = 1 << 13;
 pub(crate) const UFFD_FEATURE_WP_ASYNC: u64 = 1 << 15;
+pub(crate) const UFFDIO_REGISTER_MODE_WP: u64 = 1 << 1;
+pub(crate) const UFFDIO_WRITEPROTECT_MODE_WP: u64 = 1 << 0;
 
 /// `struct uffdio_api` of `linux/userfaultfd.h`.
 #[repr(C)]
@@ -53,6 +65,34 @@ pub(crate) struct UffdioApi {
     pub(crate) api: u64,
     pub(crate) features: u64,
     pub(crate) ioctls: u64,
+}
+
+/// `struct uffdio_range` of `linux/userfaultfd.h`.
+#[repr(C)]
+pub(crate) struct UffdioRange {
+    pub(crate) start: u64,
+    pub(crate) len: u64,
+}
+
+impl UffdioRange {
+    pub(crate) fn new(range: core::ops::Range<usize>) -> Self {
+        UffdioRange { start: range.start as u64, len: range.len() as u64 }
+    }
+}
+
+/// `struct uffdio_register` of `linux/userfaultfd.h`.
+#[repr(C)]
+pub(crate) struct UffdioRegister {
+    pub(crate) range: UffdioRange,
+    pub(crate) mode: u64,
+    pub(crate) ioctls: u64,
+}
+
+/// `struct uffdio_writeprotect` of `linux/userfaultfd.h`.
+#[repr(C)]
+pub(crate) struct UffdioWriteprotect {
+    pub(crate) range: UffdioRange,
+    pub(crate) mode: u64,
 }
 
 /// `struct pm_scan_arg` of `linux/fs.h`.
@@ -192,6 +232,9 @@ mod tests {
         // The bindings lack the numbers of procfs: an ioctl that they have proves the encoding, and
         // its magic is theirs.
         assert_eq!(UFFDIO_API, linux_raw_sys::ioctl::UFFDIO_API);
+        assert_eq!(UFFDIO_REGISTER, linux_raw_sys::ioctl::UFFDIO_REGISTER);
+        assert_eq!(UFFDIO_UNREGISTER, linux_raw_sys::ioctl::UFFDIO_UNREGISTER);
+        assert_eq!(UFFDIO_WRITEPROTECT, linux_raw_sys::ioctl::UFFDIO_WRITEPROTECT);
         assert_eq!(BLKGETSIZE64, linux_raw_sys::ioctl::BLKGETSIZE64);
         assert_eq!(b'f', general::PROCFS_IOCTL_MAGIC);
         assert_eq!(PAGEMAP_SCAN, 0xC060_6610);
@@ -215,6 +258,9 @@ mod tests {
             recently_evicted: nr_recently_evicted,
         });
         assert_same_layout!(UffdioApi, general::uffdio_api, { api, features, ioctls });
+        assert_same_layout!(UffdioRange, general::uffdio_range, { start, len });
+        assert_same_layout!(UffdioRegister, general::uffdio_register, { range, mode, ioctls });
+        assert_same_layout!(UffdioWriteprotect, general::uffdio_writeprotect, { range, mode });
         assert_same_layout!(PageRegion, general::page_region, { start, end, categories });
         assert_same_layout!(IoVec, general::iovec, { base: iov_base, len: iov_len });
         assert_eq!(size_of::<PagemapEntry>(), size_of::<u64>());
@@ -279,7 +325,15 @@ mod tests {
 
         assert_eq!(UFFD_API, general::UFFD_API.into());
         assert_eq!(UFFD_USER_MODE_ONLY, general::UFFD_USER_MODE_ONLY);
-        assert_eq!(UFFD_FEATURE_WP_ASYNC, general::UFFD_FEATURE_WP_ASYNC.into());
+        for (own, kernel) in [
+            (UFFD_FEATURE_PAGEFAULT_FLAG_WP, general::UFFD_FEATURE_PAGEFAULT_FLAG_WP),
+            (UFFD_FEATURE_WP_HUGETLBFS_SHMEM, general::UFFD_FEATURE_WP_HUGETLBFS_SHMEM),
+            (UFFD_FEATURE_WP_UNPOPULATED, general::UFFD_FEATURE_WP_UNPOPULATED),
+            (UFFD_FEATURE_WP_ASYNC, general::UFFD_FEATURE_WP_ASYNC),
+            (UFFDIO_REGISTER_MODE_WP, general::UFFDIO_REGISTER_MODE_WP),
+        ] {
+            assert_eq!(own, kernel.into());
+        }
 
         use general::procmap_query_flags as q;
         assert_eq!(PROCMAP_QUERY_VMA_READABLE, q::PROCMAP_QUERY_VMA_READABLE as u64);

@@ -13,6 +13,7 @@ const FILES: &[&str] = &[
     "mm/maps.rs",
     "mm/numa.rs",
     "mm/pagemap.rs",
+    "mm/userfaultfd.rs",
     "net.rs",
     "page.rs",
     "process.rs",

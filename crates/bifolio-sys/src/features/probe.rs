@@ -15,19 +15,18 @@ use core::ptr;
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, memfd_create, openat};
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, UserfaultfdFlags, mmap_anonymous, munmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use super::environment::{ShmemThpMode, ThpMode, shmem_thp_mode, thp_mode};
 use super::reason::{Reason, Refusal, Setting};
-use crate::mm::{self, Advice, Find, IoVec, Misplaced, PagemapScan, Policy};
+use crate::mm::{
+    self, Advice, Find, IoVec, Misplaced, PagemapScan, Policy, UffdFeatures, UserfaultfdFlags,
+};
 use crate::page::{HugePagePool, huge_page_sizes, page_size};
 use crate::process::process_vm_readv;
 use crate::text::read_number;
-use crate::uapi::{
-    SYS_CACHESTAT, SYS_MSEAL, SYS_PROCESS_MADVISE, UFFD_API, UFFD_FEATURE_WP_ASYNC,
-    UFFD_USER_MODE_ONLY, UFFDIO_API, UffdioApi, check,
-};
+use crate::uapi::{SYS_CACHESTAT, SYS_MSEAL, SYS_PROCESS_MADVISE, check};
 
 type Probed = Result<(), Refusal>;
 
@@ -234,12 +233,12 @@ pub(super) fn pidfd() -> Probed {
 }
 
 pub(super) fn userfaultfd() -> Probed {
-    match open_userfaultfd(UserfaultfdFlags::empty()) {
+    match mm::userfaultfd(UserfaultfdFlags::empty()) {
         Ok(_) => Ok(()),
         Err(Errno::PERM) if read_number(c"/proc/sys/vm/unprivileged_userfaultfd") == Ok(0) => {
             // With the setting at 0 a filter cannot be told from it, unless the half that needs no
             // privilege is refused too.
-            match open_userfaultfd(UserfaultfdFlags::from_bits_retain(UFFD_USER_MODE_ONLY)) {
+            match mm::userfaultfd(mm::USER_MODE_ONLY) {
                 Err(Errno::PERM) => Err(Errno::PERM.into()),
                 _ => because(Reason::Forbidden(Setting::UnprivilegedUserfaultfd)),
             }
@@ -249,22 +248,15 @@ pub(super) fn userfaultfd() -> Probed {
 }
 
 pub(super) fn userfaultfd_user_mode() -> Probed {
-    open_userfaultfd(UserfaultfdFlags::from_bits_retain(UFFD_USER_MODE_ONLY))?;
+    mm::userfaultfd(mm::USER_MODE_ONLY)?;
     Ok(())
 }
 
 pub(super) fn userfaultfd_wp_async() -> Probed {
-    let file = open_userfaultfd(UserfaultfdFlags::from_bits_retain(UFFD_USER_MODE_ONLY))?;
-    let mut api = UffdioApi { api: UFFD_API, features: 0, ioctls: 0 };
-    // SAFETY: UFFDIO_API(2const) reads and writes the one record.
-    check(unsafe { libc::ioctl(file.as_raw_fd(), UFFDIO_API as _, &raw mut api) }.into())?;
+    let file = mm::userfaultfd(mm::USER_MODE_ONLY)?;
     // Asked for none, the kernel tells all that it has.
-    if api.features & UFFD_FEATURE_WP_ASYNC == 0 { Err(Errno::INVAL.into()) } else { Ok(()) }
-}
-
-fn open_userfaultfd(flags: UserfaultfdFlags) -> Result<OwnedFd, Errno> {
-    // SAFETY: the descriptor is closed without a range registered.
-    unsafe { rustix::mm::userfaultfd(UserfaultfdFlags::CLOEXEC | flags) }
+    let has = mm::uffdio_api(file, UffdFeatures::default())?;
+    if has.contains(UffdFeatures::WP_ASYNC) { Ok(()) } else { Err(Errno::INVAL.into()) }
 }
 
 pub(super) fn futex_waitv() -> Probed {

@@ -84,6 +84,9 @@ pub enum WriteProtect {
     /// It only looks.
     #[default]
     No,
+    /// It only looks, and a range that is not registered is [`Errno::PERM`]
+    /// (`PM_SCAN_CHECK_WPASYNC`): so nobody takes "written" for an answer where nobody counts.
+    NoOrFail,
     /// It protects pages of ranges registered for it and passes over others
     /// (`PM_SCAN_WP_MATCHING`).
     Matching,
@@ -159,6 +162,7 @@ pub fn pagemap_scan<'out>(
         size: size_of::<PmScanArg>() as u64,
         flags: match scan.write_protect {
             WriteProtect::No => 0,
+            WriteProtect::NoOrFail => PM_SCAN_CHECK_WPASYNC,
             WriteProtect::Matching => PM_SCAN_WP_MATCHING,
             WriteProtect::MatchingOrFail => PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
         },
