@@ -8,6 +8,7 @@ const FILES: &[&str] = &[
     "fault/dispatch.rs",
     "fault/probe.rs",
     "fs.rs",
+    "fs/lease.rs",
     "mm.rs",
     "mm/advice.rs",
     "mm/maps.rs",
@@ -17,6 +18,7 @@ const FILES: &[&str] = &[
     "page.rs",
     "process.rs",
     "signal.rs",
+    "signal/real_time.rs",
     "time.rs",
 ];
 
