@@ -27,6 +27,8 @@
 //! functions.
 #![allow(unsafe_code, reason = "system calls with pointers")]
 
+mod lease;
+
 use core::ffi::c_uint;
 use core::num::NonZeroU64;
 
@@ -36,6 +38,9 @@ use rustix::fs::{SeekFrom, fstatfs, seek};
 use crate::text::Path;
 use crate::uapi::{BLKGETSIZE64, CachestatRange, SYS_CACHESTAT, check};
 
+pub use lease::{
+    LeaseType, fcntl_getlease, fcntl_setlease, fcntl_setown_thread, fcntl_setsig, lease_break_time,
+};
 pub use rustix::fd;
 pub use rustix::fs::{
     Access, Advice, AtFlags, CWD, FallocateFlags, FileType, MemfdFlags, Mode, OFlags, SealFlags,

@@ -5,6 +5,7 @@
 //! | call | since Linux |
 //! |---|---|
 //! | [`getpid`], [`geteuid`] | 2.4 |
+//! | [`gettid`] | 2.4.11 |
 //! | [`process_vm_readv`], [`process_vm_writev`] | 3.2 |
 //! | [`pidfd_send_signal`] | 5.1 |
 //! | [`pidfd_open`] | 5.3 |
@@ -26,6 +27,7 @@ pub use rustix::process::{
     ForeignRawFd, Pid, PidfdFlags, PidfdGetfdFlags, Signal, geteuid, getpid, pidfd_getfd,
     pidfd_open, pidfd_send_signal,
 };
+pub use rustix::thread::gettid;
 
 const _: () = {
     assert!(size_of::<IoVec>() == size_of::<libc::iovec>());

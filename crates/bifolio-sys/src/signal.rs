@@ -1,17 +1,22 @@
-//! A signal that comes beside an error: SIGXFSZ, which ends the process although the call that
-//! raised it says `EFBIG` as well.
+//! Signals that are waited for instead of handled: real-time ones by a thread of their own, and
+//! SIGXFSZ, which comes beside an error and ends the process although the call that raised it says
+//! `EFBIG` as well.
 //!
-//! It does not touch the disposition of the signal, which belongs to the whole process.
+//! It does not touch the disposition of any signal, which belongs to the whole process.
 //!
 //! # Safety
 //!
 //! Signal sets are filled in by the C library.
 #![allow(unsafe_code, reason = "signal sets are out parameters")]
 
+mod real_time;
+
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 
 use rustix::io::Errno;
+
+pub use real_time::{AllBlocked, RealTime, sigtimedwait};
 
 /// Calls `call`, which may make a file larger than `RLIMIT_FSIZE` permits: that is
 /// [`Errno::FBIG`] then, and no signal.

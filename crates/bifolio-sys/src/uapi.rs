@@ -3,7 +3,7 @@
 //!
 //! Names are the headers' names. It calls nothing.
 
-use core::ffi::c_long;
+use core::ffi::{c_int, c_long};
 
 use rustix::io::Errno;
 
@@ -58,6 +58,17 @@ pub(crate) const UFFD_FEATURE_WP_UNPOPULATED: u64 = 1 << 13;
 pub(crate) const UFFD_FEATURE_WP_ASYNC: u64 = 1 << 15;
 pub(crate) const UFFDIO_REGISTER_MODE_WP: u64 = 1 << 1;
 pub(crate) const UFFDIO_WRITEPROTECT_MODE_WP: u64 = 1 << 0;
+
+pub(crate) const F_SETSIG: c_int = 10;
+pub(crate) const F_SETOWN_EX: c_int = 15;
+pub(crate) const F_OWNER_TID: c_int = 0;
+
+/// `struct f_owner_ex` of `asm-generic/fcntl.h`.
+#[repr(C)]
+pub(crate) struct FOwnerEx {
+    pub(crate) kind: c_int,
+    pub(crate) pid: c_int,
+}
 
 /// `struct uffdio_api` of `linux/userfaultfd.h`.
 #[repr(C)]
@@ -261,6 +272,7 @@ mod tests {
         assert_same_layout!(UffdioRange, general::uffdio_range, { start, len });
         assert_same_layout!(UffdioRegister, general::uffdio_register, { range, mode, ioctls });
         assert_same_layout!(UffdioWriteprotect, general::uffdio_writeprotect, { range, mode });
+        assert_same_layout!(FOwnerEx, general::f_owner_ex, { kind: type_, pid: pid });
         assert_same_layout!(PageRegion, general::page_region, { start, end, categories });
         assert_same_layout!(IoVec, general::iovec, { base: iov_base, len: iov_len });
         assert_eq!(size_of::<PagemapEntry>(), size_of::<u64>());
@@ -322,6 +334,10 @@ mod tests {
         }
         assert_eq!(PM_SCAN_WP_MATCHING, general::PM_SCAN_WP_MATCHING.into());
         assert_eq!(PM_SCAN_CHECK_WPASYNC, general::PM_SCAN_CHECK_WPASYNC.into());
+
+        assert_eq!(F_SETSIG, general::F_SETSIG as c_int);
+        assert_eq!(F_SETOWN_EX, general::F_SETOWN_EX as c_int);
+        assert_eq!(F_OWNER_TID, general::F_OWNER_TID as c_int);
 
         assert_eq!(UFFD_API, general::UFFD_API.into());
         assert_eq!(UFFD_USER_MODE_ONLY, general::UFFD_USER_MODE_ONLY);

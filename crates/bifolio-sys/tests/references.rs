@@ -8,6 +8,7 @@ const FILES: &[&str] = &[
     "fault/dispatch.rs",
     "fault/probe.rs",
     "fs.rs",
+    "fs/lease.rs",
     "mm.rs",
     "mm/advice.rs",
     "mm/maps.rs",
@@ -18,6 +19,8 @@ const FILES: &[&str] = &[
     "page.rs",
     "process.rs",
     "signal.rs",
+    "signal/real_time.rs",
+    "time.rs",
 ];
 
 /// What makes no system call, or none but that of another function here.
