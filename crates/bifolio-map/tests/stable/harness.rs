@@ -2,7 +2,8 @@
 //!
 //! The test starts a *holder* for each file system and user: a process that makes stable bytes and
 //! reads them by several threads, while an *attacker*, a third process of the same user, does its
-//! worst to the file. A signal ends the holder, which fails the test; so does one byte that differs.
+//! worst to the file. A signal ends the holder, which fails the test; so does one byte that
+//! differs.
 //!
 //! File systems on images are mounted in a namespace of a child's own, so that they vanish with it
 //! however it ends, and their loop devices with them.
