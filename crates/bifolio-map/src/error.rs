@@ -58,6 +58,8 @@ pub enum Operation {
     Inspect,
     /// Writing a mapping out to another file.
     Save,
+    /// Making bytes stable.
+    Stabilize,
 }
 
 impl fmt::Display for Operation {
@@ -86,6 +88,7 @@ impl fmt::Display for Operation {
             Operation::Bind => "bind",
             Operation::Inspect => "inspect",
             Operation::Save => "save",
+            Operation::Stabilize => "stabilize",
         })
     }
 }

@@ -52,6 +52,8 @@ mod save;
 mod secret;
 mod shared;
 mod span;
+#[cfg(feature = "std")]
+mod stable;
 
 pub use access::{
     Access, AccessMut, AtomicInteger, Chunk, Chunks, SharedAtomic, StoreOrder, View, ViewMut,
@@ -84,6 +86,8 @@ pub use reservation::Reservation;
 pub use residency::{CacheState, Residency, Resident, Untold};
 pub use secret::SecretMap;
 pub use shared::SharedMap;
+#[cfg(feature = "std")]
+pub use stable::{NoRung, Policy, Refusal, Rung, SealedFile, Stable};
 
 pub use bifolio_sys::fs::FileSystem;
 pub use bifolio_sys::guard::Pair;

@@ -43,6 +43,10 @@ impl Seals {
     /// [`SharedMap::atomic_ref`] works.
     pub const LASTING: Seals = Seals(Self::SHRINK.0 | Self::FUTURE_WRITE.0);
 
+    pub(crate) const fn union(self, other: Seals) -> Seals {
+        Seals(self.0 | other.0)
+    }
+
     /// Whether it has all of `other`.
     pub const fn contains(self, other: Seals) -> bool {
         self.0 & other.0 == other.0

@@ -18,6 +18,7 @@
 //! | [`seek_data`], [`seek_hole`] | 3.1 |
 //! | [`memfd_create`], [`fcntl_add_seals`], [`fcntl_get_seals`] | 3.17 |
 //! | [`copy_file_range`], [`ioctl_ficlone`] | 4.5 |
+//! | [`statx`] | 4.11 |
 //! | [`append`] | 4.16 |
 //! | [`cachestat`] | 6.5 |
 //!
@@ -44,9 +45,9 @@ pub use lease::{
 pub use rustix::fd;
 pub use rustix::fs::{
     Access, Advice, AtFlags, CWD, FallocateFlags, FileType, MemfdFlags, Mode, OFlags, SealFlags,
-    Stat, accessat, copy_file_range, fadvise, fallocate, fcntl_add_seals, fcntl_get_seals,
-    fcntl_getfl, fcntl_setfl, fdatasync, fstat, fsync, ftruncate, ioctl_ficlone, linkat, major,
-    memfd_create, minor, openat,
+    Stat, StatxAttributes, StatxFlags, accessat, copy_file_range, fadvise, fallocate,
+    fcntl_add_seals, fcntl_get_seals, fcntl_getfl, fcntl_setfl, fdatasync, fstat, fsync, ftruncate,
+    ioctl_ficlone, linkat, major, memfd_create, minor, openat, statx,
 };
 pub use rustix::io::{fcntl_dupfd_cloexec, pread, pwrite};
 

@@ -23,6 +23,7 @@ pub mod process;
 pub mod signal;
 pub mod sync;
 mod text;
+pub mod time;
 mod uapi;
 
 pub use rustix::io::Errno;

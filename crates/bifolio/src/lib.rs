@@ -15,6 +15,7 @@ pub use bifolio_map::{DataRanges, FileMap, FileMapping};
 pub use bifolio_map::{DroppableMap, GrowsDownMap, HugeMap, SecretMap};
 pub use bifolio_map::{MemoryFile, PrivateMap, ReadOnlySharedMap, Seals, SharedMap};
 pub use bifolio_map::{Misplaced, NumaNode, NumaNodes, NumaPolicy};
+pub use bifolio_map::{NoRung, Policy, Refusal, Rung, SealedFile, Stable};
 
 // What went wrong, and what is possible here.
 pub use bifolio_map::{Errno, Error, ErrorKind, FileKind, FileSystem, Object, Operation, Result};

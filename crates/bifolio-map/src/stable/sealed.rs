@@ -1,0 +1,208 @@
+//! The rung of sealed memory files, and the file whose type says that it is sealed.
+//!
+//! # Invariants
+//!
+//! 0. The file of a `SealedFile` is sealed against writing and shrinking.
+//!
+//! Seals are for ever, so to look at them once is enough; only the kernel's own memory files have
+//! them (a FUSE server is never asked).
+
+use crate::body::Body;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::memory_file::{MemoryFile, Seals, seals};
+use crate::object::Object;
+use crate::origin::Origin;
+use crate::populate::populate;
+use crate::span::{Placement, Request};
+use crate::stable::{Refusal, Rung, Source, Stable};
+use bifolio_sys::Errno;
+use bifolio_sys::fs::fd::{AsFd, BorrowedFd, OwnedFd};
+use bifolio_sys::fs::{self, FileSystem};
+use bifolio_sys::mm::{MapFlags, ProtFlags};
+use bifolio_sys::page::{PageSize, page_size};
+
+/// What makes the bytes that a file has constant.
+const NEEDED: Seals = Seals::SHRINK.union(Seals::WRITE);
+
+/// Maps a sealed memory file, with every page in place.
+pub(super) fn map(source: &Source<'_>) -> Result<Body, Refusal> {
+    // First the seals: they prove that nobody has a mapping to write, and nobody will.
+    match seals(source.file) {
+        Ok(seals) if seals.contains(NEEDED) => {}
+        Ok(seals) => return Err(Refusal::NotSealed { seals }),
+        Err(_) => return Err(Refusal::NotMemoryFile),
+    }
+    // Then the length, which cannot shrink any more.
+    source.check_reaches()?;
+    let body = map_constant(source)?;
+    fill_holes(&body, source)?;
+    Ok(body)
+}
+
+/// Maps it privately: kernels before 6.7 refuse to map a file shared whose writing is sealed, and
+/// of constant bytes both show the same.
+fn map_constant(source: &Source<'_>) -> Result<Body> {
+    let refused = |errno| source.refused(Operation::Map, errno);
+    let page = match fs::file_system(source.file).map_err(refused)? {
+        FileSystem::Hugetlbfs => {
+            let stat = fs::fstat(source.file).map_err(refused)?;
+            PageSize::new(stat.st_blksize as usize).unwrap_or(page_size())
+        }
+        _ => page_size(),
+    };
+    let file = fs::fcntl_dupfd_cloexec(source.file, 0).map_err(refused)?;
+    let origin = Origin {
+        object: source.object.clone(),
+        file: Some(file),
+        file_offset: source.offset,
+        is_file_s: true,
+    };
+    let request = Request {
+        len: source.len,
+        protection: ProtFlags::READ,
+        // No page is ever copied, so none needs to be promised.
+        flags: MapFlags::PRIVATE | MapFlags::NORESERVE,
+        placement: Placement::Anywhere,
+    };
+    Body::map_pages(request, origin, page).map_err(|(_, error)| error)
+}
+
+/// Gives every hole its pages now: later, a system that promises memory strictly might have none,
+/// nor might the pool of huge pages, and touching the hole would be a signal. A page that is there
+/// stays.
+fn fill_holes(body: &Body, source: &Source<'_>) -> Result<()> {
+    let all = 0..source.len;
+    let end = source.offset + source.len as u64;
+    match fs::seek_hole(source.file, source.offset) {
+        Ok(Some(hole)) if hole >= end && body.page() == page_size() => Ok(()),
+        _ => populate(body, &all),
+    }
+}
+
+/// A memory file whose bytes are constant: what to hand to readers, in this process and in others.
+///
+/// A file is written, then sealed, then mapped, and no other order compiles: who writes holds a
+/// [`SharedMap`](crate::SharedMap), sealing takes it, and only what is sealed lends a slice.
+///
+/// # Examples
+///
+/// ```
+/// use bifolio_map::{AccessMut, MemoryFile};
+///
+/// let writer = MemoryFile::new("greeting", 5)?.map()?;
+/// writer.write_all_at(b"folio", 0)?;
+/// let file = writer.into_memory_file().map_err(|(_, error)| error)?;
+/// let sealed = file.into_sealed().map_err(|(_, error)| error)?;
+/// let bytes = sealed.map()?;
+/// assert_eq!(&bytes[..], b"folio");
+/// # Ok::<(), bifolio_map::Error>(())
+/// ```
+///
+/// Nothing lends a slice before the file is sealed:
+///
+/// ```compile_fail,E0308
+/// # use bifolio_map::MemoryFile;
+/// let writer = MemoryFile::new("greeting", 5)?.map()?;
+/// let bytes: &[u8] = &writer;
+/// # Ok::<(), bifolio_map::Error>(())
+/// ```
+///
+/// Nothing is written after it gave up its mapping to be sealed:
+///
+/// ```compile_fail,E0382
+/// # use bifolio_map::{AccessMut, MemoryFile};
+/// let writer = MemoryFile::new("greeting", 5)?.map()?;
+/// let file = writer.into_memory_file().map_err(|(_, error)| error)?;
+/// writer.write_all_at(b"folio", 0)?;
+/// # Ok::<(), bifolio_map::Error>(())
+/// ```
+///
+/// And a sealed file is not mapped to be written, nor sealed while a mapping writes:
+///
+/// ```compile_fail,E0599
+/// # use bifolio_map::{AccessMut, MemoryFile};
+/// let sealed = MemoryFile::new("greeting", 5)?.into_sealed().map_err(|(_, error)| error)?;
+/// sealed.map()?.write_all_at(b"folio", 0)?;
+/// # Ok::<(), bifolio_map::Error>(())
+/// ```
+///
+/// ```compile_fail,E0599
+/// # use bifolio_map::MemoryFile;
+/// let writer = MemoryFile::new("greeting", 5)?.map()?;
+/// let sealed = writer.into_sealed();
+/// # Ok::<(), bifolio_map::Error>(())
+/// ```
+///
+/// # References
+///
+/// fcntl(2), *File Sealing*: Linux 3.17.
+#[derive(Debug)]
+pub struct SealedFile {
+    file: OwnedFd,
+}
+
+impl MemoryFile {
+    /// Seals it for good: its bytes and its length are constant from now on.
+    ///
+    /// # Errors
+    ///
+    /// What fcntl(2) reports, with the file: `EBUSY` while anybody has a mapping to write.
+    pub fn into_sealed(self) -> Result<SealedFile, (MemoryFile, Error)> {
+        match self.seal(Seals::CONSTANT | Seals::SEAL) {
+            // Whoever sealed it before may have done all that is needed.
+            Err(error) if !is_sealed(self.as_fd()).unwrap_or(false) => Err((self, error)),
+            _ => Ok(SealedFile { file: self.into() }),
+        }
+    }
+}
+
+fn is_sealed(file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    seals(file).map(|seals| seals.contains(NEEDED))
+}
+
+impl SealedFile {
+    /// Takes a descriptor that another process sent, if its file is sealed against writing and
+    /// shrinking.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](ErrorKind::Invalid) with the descriptor where it is not, or is no memory file.
+    pub fn from_fd(file: impl Into<OwnedFd>) -> Result<SealedFile, (OwnedFd, Error)> {
+        let file = file.into();
+        let error = Error::new(Operation::Seal, &Object::OpenFile, ErrorKind::Invalid);
+        match is_sealed(file.as_fd()) {
+            Ok(true) => Ok(SealedFile { file }),
+            Ok(false) => Err((file, error)),
+            Err(errno) => Err((file, error.with_errno(errno))),
+        }
+    }
+
+    /// Maps all of it.
+    ///
+    /// # Errors
+    ///
+    /// What mmap(2) reports.
+    pub fn map(&self) -> Result<Stable> {
+        let refused = |errno: Errno| Error::from_errno(Operation::Stat, &Object::MemoryFile, errno);
+        let stat = fs::fstat(&self.file).map_err(refused)?;
+        let object = &Object::MemoryFile;
+        let len = usize::try_from(stat.st_size)
+            .map_err(|_| Error::new(Operation::Map, object, ErrorKind::TooLarge))?;
+        let source = Source { file: self.file.as_fd(), offset: 0, len, object };
+        let body = map_constant(&source)?;
+        fill_holes(&body, &source)?;
+        Ok(Stable::mapped(body, Rung::Sealed))
+    }
+}
+
+impl AsFd for SealedFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl From<SealedFile> for OwnedFd {
+    fn from(file: SealedFile) -> OwnedFd {
+        file.file
+    }
+}
