@@ -5,36 +5,46 @@ mod scratch;
 
 mod attacks;
 mod harness;
+mod moments;
 
 use bifolio_map::{Policy, Rung};
-use harness::{Defence, attack_in, attack_on_image};
+use harness::{Defence, Programme};
 use scratch::{Scratch, scenario};
 
 /// The policies under attack.
 const DEFENCES: &[Defence] =
     &[Defence { name: "copied", policy: Policy::new, rung: |_| Rung::Copied, rounds: 5 }];
 
+/// What is played on every file system, by every user.
+const PROGRAMME: Programme = Programme {
+    defences: DEFENCES,
+    others: &[
+        ("moment", moments::a_copy_is_of_one_moment),
+        ("restless", moments::a_file_that_never_rests_is_refused),
+    ],
+};
+
 #[test]
 fn bytes_stay_on_the_file_system_of_temporary_files() {
-    DEFENCES.iter().for_each(|defence| attack_in(&Scratch::for_everyone().join(""), defence));
+    PROGRAMME.play_in(&Scratch::for_everyone().join(""));
 }
 
 #[test]
 fn bytes_stay_in_memory() {
     match Scratch::in_memory() {
-        Some(scratch) => DEFENCES.iter().for_each(|defence| attack_in(&scratch.join(""), defence)),
+        Some(scratch) => PROGRAMME.play_in(&scratch.join("")),
         None => println!("skipped: there is no tmpfs"),
     }
 }
 
 #[test]
 fn bytes_stay_on_xfs() {
-    DEFENCES.iter().for_each(|defence| attack_on_image("mkfs.xfs -q", defence));
+    Programme::play_on_image("mkfs.xfs -q");
 }
 
 #[test]
 fn bytes_stay_on_btrfs() {
-    DEFENCES.iter().for_each(|defence| attack_on_image("mkfs.btrfs -q", defence));
+    Programme::play_on_image("mkfs.btrfs -q");
 }
 
 /// Where the children start.
@@ -42,9 +52,9 @@ fn bytes_stay_on_btrfs() {
 fn scenarios() {
     match scenario().as_deref() {
         None => {}
-        Some("holder") => harness::holder(DEFENCES),
+        Some("player") => PROGRAMME.player(),
         Some("attacker") => harness::attacker(),
-        Some("mounter") => harness::mounter(DEFENCES),
+        Some("mounter") => PROGRAMME.mounter(),
         Some(other) => panic!("no scenario is called {other}"),
     }
 }
