@@ -6,6 +6,7 @@
 mod cases;
 mod pair;
 mod programs;
+mod stable;
 
 use cases::{Case, Scale};
 use pair::Outcome;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Every case, in the order of the report.
-const GROUPS: &[&[Case]] = &[cases::CASES, programs::CASES];
+const GROUPS: &[&[Case]] = &[cases::CASES, programs::CASES, stable::CASES];
 
 const USAGE: &str = "usage: bifolio-bench [--check] [--rounds N] [--dir DIR] [CASE]...";
 

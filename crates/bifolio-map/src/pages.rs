@@ -160,10 +160,7 @@ pub trait Pages: Access + sealed::HasBody {
     ///
     /// mlock(2).
     fn lock(&self, range: Range<usize>) -> Result<()> {
-        let Some((start, len)) = lockable(self.body(), &range)? else { return Ok(()) };
-        // SAFETY: the pages are the mapping's own; locking changes no byte.
-        unsafe { mm::mlock(start.cast(), len) }
-            .map_err(|errno| self.body().refused(Operation::Lock, &range, errno))
+        lock(self.body(), &range)
     }
 
     /// Lets the pages of `range` be reclaimed again.
@@ -298,6 +295,14 @@ pub trait Pages: Access + sealed::HasBody {
 }
 
 impl<T: Access + sealed::HasBody> Pages for T {}
+
+/// mlock(2) on the pages that hold `range`.
+pub(crate) fn lock(body: &Body, range: &Range<usize>) -> Result<()> {
+    let Some((start, len)) = lockable(body, range)? else { return Ok(()) };
+    // SAFETY: the pages are the mapping's own; locking changes no byte.
+    unsafe { mm::mlock(start.cast(), len) }
+        .map_err(|errno| body.refused(Operation::Lock, range, errno))
+}
 
 /// madvise(2) on the pages that hold `range`.
 pub(crate) fn advise(body: &Body, range: &Range<usize>, advice: RawAdvice) -> Result<()> {

@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! 0. A body inside a `Stable` is mapped to be read, covers the bytes, and its pages are those of a
-//!    file that nobody can write, shorten or punch, by the argument of its rung; every page is
-//!    there, or the rung says why bringing it in later cannot fail.
+//!    file that nobody can write, shorten or punch, by the argument of its rung. Every page is there
+//!    to stay, unless the policy gave that up: then one that cannot be had ends the process.
 //! 1. A copy inside a `Stable` is private anonymous memory that nothing writes any more.
 //!
 //! The argument of each rung, and what it assumes of the kernel, stands in `docs/map.md`.
@@ -15,10 +15,13 @@
 #![allow(unsafe_code, reason = "slices of pages that cannot change")]
 
 mod policy;
+mod reflink;
 mod refusal;
 mod sealed;
+mod shown;
 mod snapshot;
 mod stamp;
+mod verity;
 
 use crate::access::Access;
 use crate::anon::AnonMap;
@@ -45,6 +48,10 @@ pub use sealed::SealedFile;
 pub enum Rung {
     /// A memory file that is sealed against writing and shrinking; nothing is copied.
     Sealed,
+    /// A file that fs-verity protects: nobody can write it, and what is read of it is checked.
+    Verity,
+    /// A clone of the file by its file system (FICLONE), which nobody else can open.
+    Reflink,
     /// A copy in private memory.
     Copied,
 }
@@ -53,6 +60,8 @@ impl fmt::Display for Rung {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Rung::Sealed => "sealed",
+            Rung::Verity => "verity",
+            Rung::Reflink => "reflink",
             Rung::Copied => "copied",
         })
     }
@@ -187,6 +196,14 @@ fn stabilize(map: &impl Access, origin: &Origin, policy: &Policy) -> Result<Stab
         Ok(body) => return Ok(Stable::mapped(body, Rung::Sealed)),
         Err(refusal) => refused.push(Rung::Sealed, refusal),
     }
+    match verity::map(&source, policy) {
+        Ok(body) => return Ok(Stable::mapped(body, Rung::Verity)),
+        Err(refusal) => refused.push(Rung::Verity, refusal),
+    }
+    match reflink::map(&source, policy) {
+        Ok(body) => return Ok(Stable::mapped(body, Rung::Reflink)),
+        Err(refusal) => refused.push(Rung::Reflink, refusal),
+    }
     match snapshot::of_file(&source, policy) {
         Ok(copy) => return Ok(Stable::copied(copy)),
         Err(refusal) => refused.push(Rung::Copied, refusal),
@@ -199,7 +216,9 @@ fn without_file(map: &impl Access, origin: &Origin, policy: &Policy) -> Result<S
     let copy = snapshot::of_view(map.view(), policy);
     copy.map(Stable::copied).map_err(|refusal| {
         let mut refused = NoRung::new(&origin.object);
-        refused.push(Rung::Sealed, Refusal::NoFile);
+        for rung in [Rung::Sealed, Rung::Verity, Rung::Reflink] {
+            refused.push(rung, Refusal::NoFile);
+        }
         refused.push(Rung::Copied, refusal);
         refused
     })

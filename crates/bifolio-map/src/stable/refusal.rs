@@ -25,7 +25,7 @@ pub enum Refusal {
     },
     /// fs-verity does not protect the file.
     NotVerity,
-    /// It lies on a file system whose word on fs-verity is not the kernel's own.
+    /// It lies on a file system that has no fs-verity, or whose word on it is not the kernel's own.
     NotVouched(FileSystem),
     /// It has more bytes than are permitted.
     TooLarge {
@@ -65,7 +65,7 @@ impl fmt::Display for Refusal {
             }
             Refusal::NotVerity => f.write_str("fs-verity does not protect it"),
             Refusal::NotVouched(system) => {
-                write!(f, "what {system:?} says of fs-verity is not the kernel's own word")
+                write!(f, "the kernel does not vouch for fs-verity on {system:?}")
             }
             Refusal::TooLarge { len_bytes, max_bytes } => {
                 write!(f, "it has {len_bytes} bytes, and {max_bytes} are permitted")

@@ -11,15 +11,12 @@ use crate::body::Body;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::memory_file::{MemoryFile, Seals, seals};
 use crate::object::Object;
-use crate::origin::Origin;
 use crate::populate::populate;
-use crate::span::{Placement, Request};
-use crate::stable::{Refusal, Rung, Source, Stable};
+use crate::stable::{Refusal, Rung, Source, Stable, shown};
 use bifolio_sys::Errno;
+use bifolio_sys::fs;
 use bifolio_sys::fs::fd::{AsFd, BorrowedFd, OwnedFd};
-use bifolio_sys::fs::{self, FileSystem};
-use bifolio_sys::mm::{MapFlags, ProtFlags};
-use bifolio_sys::page::{PageSize, page_size};
+use bifolio_sys::page::page_size;
 
 /// What makes the bytes that a file has constant.
 const NEEDED: Seals = Seals::SHRINK.union(Seals::WRITE);
@@ -34,37 +31,17 @@ pub(super) fn map(source: &Source<'_>) -> Result<Body, Refusal> {
     }
     // Then the length, which cannot shrink any more.
     source.check_reaches()?;
-    let body = map_constant(source)?;
-    fill_holes(&body, source)?;
-    Ok(body)
+    Ok(map_constant(source)?)
 }
 
-/// Maps it privately: kernels before 6.7 refuse to map a file shared whose writing is sealed, and
-/// of constant bytes both show the same.
+/// Maps what is sealed.
 fn map_constant(source: &Source<'_>) -> Result<Body> {
-    let refused = |errno| source.refused(Operation::Map, errno);
-    let page = match fs::file_system(source.file).map_err(refused)? {
-        FileSystem::Hugetlbfs => {
-            let stat = fs::fstat(source.file).map_err(refused)?;
-            PageSize::new(stat.st_blksize as usize).unwrap_or(page_size())
-        }
-        _ => page_size(),
-    };
-    let file = fs::fcntl_dupfd_cloexec(source.file, 0).map_err(refused)?;
-    let origin = Origin {
-        object: source.object.clone(),
-        file: Some(file),
-        file_offset: source.offset,
-        is_file_s: true,
-    };
-    let request = Request {
-        len: source.len,
-        protection: ProtFlags::READ,
-        // No page is ever copied, so none needs to be promised.
-        flags: MapFlags::PRIVATE | MapFlags::NORESERVE,
-        placement: Placement::Anywhere,
-    };
-    Body::map_pages(request, origin, page).map_err(|(_, error)| error)
+    let file = fs::fcntl_dupfd_cloexec(source.file, 0)
+        .map_err(|errno| source.refused(Operation::Map, errno))?;
+    let mut body = shown::map(source, file)?;
+    fill_holes(&body, source)?;
+    body.origin.file = None;
+    Ok(body)
 }
 
 /// Gives every hole its pages now: later, a system that promises memory strictly might have none,
@@ -189,9 +166,7 @@ impl SealedFile {
         let len = usize::try_from(stat.st_size)
             .map_err(|_| Error::new(Operation::Map, object, ErrorKind::TooLarge))?;
         let source = Source { file: self.file.as_fd(), offset: 0, len, object };
-        let body = map_constant(&source)?;
-        fill_holes(&body, &source)?;
-        Ok(Stable::mapped(body, Rung::Sealed))
+        Ok(Stable::mapped(map_constant(&source)?, Rung::Sealed))
     }
 }
 

@@ -7,8 +7,9 @@ use crate::anon::AnonMap;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::options::{HugePages, Options};
 use crate::stable::stamp::Stamp;
-use crate::stable::{Policy, Refusal, Source};
-use bifolio_sys::{Errno, fs};
+use crate::stable::{Policy, Refusal, Source, reflink};
+use bifolio_sys::Errno;
+use bifolio_sys::fs::{self, fd::AsFd};
 use core::num::NonZero;
 use std::sync::Mutex;
 use std::thread;
@@ -17,11 +18,11 @@ use std::vec::Vec;
 /// How often a file that changes is copied before the copy is given up.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// How much one read copies.
-const CHUNK: usize = 8 << 20;
+/// How much one read copies: a huge page on most machines.
+const CHUNK: usize = 2 << 20;
 
 /// A further thread is started for each so many bytes.
-const WORTH_A_THREAD: usize = 32 << 20;
+const WORTH_A_THREAD: usize = 16 << 20;
 
 /// More threads than this do not make memory faster.
 const THREADS_MAX: usize = 8;
@@ -36,9 +37,17 @@ pub(super) fn of_file(source: &Source<'_>, policy: &Policy) -> Result<AnonMap, R
         let before = Stamp::settled(source)?;
         source.check_length(before.len_bytes)?;
         wait_for_writes(source);
-        let mut copy = memory(source.len)?;
+        let mut copy = memory_for(source)?;
         let is_whole = fill(source, &mut copy)?;
         if is_whole && Stamp::of(source)? == before {
+            return Ok(copy);
+        }
+    }
+    // A file system that clones can hold it still.
+    if let Ok(clone) = reflink::clone(source) {
+        let clone = Source { file: clone.as_fd(), ..*source };
+        let mut copy = memory_for(source)?;
+        if fill(&clone, &mut copy)? {
             return Ok(copy);
         }
     }
@@ -64,13 +73,22 @@ fn permitted(len: usize, policy: &Policy) -> Result<(), Refusal> {
 }
 
 /// Fresh memory, of huge pages where they are worth it and can be had.
-fn memory(len: usize) -> Result<AnonMap> {
+pub(super) fn memory(len: usize) -> Result<AnonMap> {
     if len >= WORTH_HUGE_PAGES
         && let Ok(map) = Options::new().huge_pages(HugePages::Transparent).anon(len)
     {
         return Ok(map);
     }
     AnonMap::new(len)
+}
+
+/// Fresh memory for a copy of the file, which needs none for holes.
+fn memory_for(source: &Source<'_>) -> Result<AnonMap> {
+    match is_mostly_holes(source) {
+        // The kernel would not promise memory for all of it.
+        true => Options::new().no_reserve().anon(source.len),
+        false => memory(source.len),
+    }
 }
 
 /// Waits until every write that has stamped the file already has written its bytes too: it holds
@@ -87,6 +105,7 @@ fn fill(source: &Source<'_>, copy: &mut [u8]) -> Result<bool> {
         0 | 1 => 1,
         most => most.min(THREADS_MAX).min(thread::available_parallelism().map_or(1, NonZero::get)),
     };
+    let skips_holes = is_mostly_holes(source);
     let offsets = (source.offset..).step_by(CHUNK);
     let chunks = Mutex::new(copy.chunks_mut(CHUNK).zip(offsets));
     let work = || {
@@ -94,6 +113,9 @@ fn fill(source: &Source<'_>, copy: &mut [u8]) -> Result<bool> {
             // Nobody panics while holding it.
             let next = chunks.lock().expect("a lock that nobody poisons").next();
             let Some((chunk, offset)) = next else { return Ok(true) };
+            if skips_holes && is_hole(source, chunk.len(), offset) {
+                continue;
+            }
             if !read_chunk(source, chunk, offset)? {
                 return Ok(false);
             }
@@ -109,6 +131,21 @@ fn fill(source: &Source<'_>, copy: &mut [u8]) -> Result<bool> {
         }
         is_whole
     })
+}
+
+/// Whether most of the file takes no space, so that it is worth asking where it does.
+fn is_mostly_holes(source: &Source<'_>) -> bool {
+    // st_blocks counts in 512 bytes, whatever the blocks are (stat(2)).
+    fs::fstat(source.file).is_ok_and(|stat| stat.st_blocks < stat.st_size / 512 / 2)
+}
+
+/// Whether there is no data in a piece of the file: the fresh memory for it holds zeros already.
+fn is_hole(source: &Source<'_>, len: usize, offset: u64) -> bool {
+    match fs::seek_data(source.file, offset) {
+        Ok(Some(data)) => data >= offset + len as u64,
+        Ok(None) => true,
+        Err(_) => false,
+    }
 }
 
 /// Reads a piece of the file, and says whether all of it is there.

@@ -1,4 +1,5 @@
-//! The smallest FUSE server: one file, whose second half cannot be read, as on a broken disk.
+//! The smallest FUSE server: one file, whose second half cannot be read, as on a broken disk; it
+//! claims that fs-verity protects it.
 //!
 //! It speaks the kernel's protocol on `/dev/fuse` (`linux/fuse.h`), so it needs no library.
 
@@ -79,6 +80,8 @@ fn answer(content: &Content, opcode: u32, node: u64, body: &[u8]) -> Option<Resu
             }
             content.0[start..end].to_vec()
         }
+        // IOCTL: whatever is asked, of fs-verity above all, is answered with yes.
+        39 => ioctl(body),
         // STATFS: nothing but the number, which is the kernel's own.
         17 => vec![0; 80],
         // RELEASE, FLUSH
@@ -93,6 +96,12 @@ fn answer(content: &Content, opcode: u32, node: u64, body: &[u8]) -> Option<Resu
         }
         _ => return Some(Err(ENOSYS)),
     }))
+}
+
+/// A `struct fuse_ioctl_out`, and every bit set in as many bytes as are wanted.
+fn ioctl(body: &[u8]) -> Vec<u8> {
+    let wanted = u32::from_ne_bytes(body[28..32].try_into().unwrap());
+    [vec![0; 16], vec![0xFF; wanted as usize]].concat()
 }
 
 /// A `struct fuse_attr`.

@@ -37,11 +37,14 @@ pub(crate) struct Defence {
     pub(crate) rounds: usize,
 }
 
+/// What is done with a path of one's own.
+pub(crate) type Play = fn(&Path);
+
 /// What is played on each file system by each user: the defences, and by name whatever else gets a
 /// path of its own to play on.
 pub(crate) struct Programme {
     pub(crate) defences: &'static [Defence],
-    pub(crate) others: &'static [(&'static str, fn(&Path))],
+    pub(crate) others: &'static [(&'static str, Play)],
 }
 
 /// The user whom nothing belongs to.
@@ -71,7 +74,12 @@ impl Programme {
         let scratch = Scratch::for_everyone();
         // The other user may not be allowed to run this binary where it lies.
         let binary = scratch.join("binary");
-        fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
+        // By a process: a child that another thread forks meanwhile would inherit the descriptor that
+        // writes it, and what is open to be written cannot be run.
+        let mut copy = Command::new("cp");
+        assert!(
+            copy.arg(std::env::current_exe().unwrap()).arg(&binary).status().unwrap().success()
+        );
         fs::set_permissions(&binary, Permissions::from_mode(0o755)).unwrap();
         let defences = self.defences.iter().map(|defence| defence.name);
         for name in defences.chain(self.others.iter().map(|(name, _)| *name)) {

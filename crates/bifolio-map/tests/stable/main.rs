@@ -6,21 +6,34 @@ mod scratch;
 mod attacks;
 mod harness;
 mod moments;
+mod reasons;
+mod sealed;
+mod served;
 
-use bifolio_map::{Policy, Rung};
+use bifolio_map::{FileSystem, Policy, Rung};
 use harness::{Defence, Programme};
 use scratch::{Scratch, scenario};
 
 /// The policies under attack.
-const DEFENCES: &[Defence] =
-    &[Defence { name: "copied", policy: Policy::new, rung: |_| Rung::Copied, rounds: 5 }];
+const DEFENCES: &[Defence] = &[
+    Defence { name: "copied", policy: Policy::new, rung: |_| Rung::Copied, rounds: 5 },
+    Defence {
+        name: "reflink",
+        policy: || Policy::new().pages_on_demand(),
+        rung: |system| match system {
+            FileSystem::Xfs | FileSystem::Btrfs => Rung::Reflink,
+            _ => Rung::Copied,
+        },
+        rounds: 5,
+    },
+];
 
 /// What is played on every file system, by every user.
 const PROGRAMME: Programme = Programme {
     defences: DEFENCES,
     others: &[
         ("moment", moments::a_copy_is_of_one_moment),
-        ("restless", moments::a_file_that_never_rests_is_refused),
+        ("restless", moments::a_file_that_never_rests_is_cloned_or_refused),
     ],
 };
 
@@ -54,6 +67,9 @@ fn scenarios() {
         None => {}
         Some("player") => PROGRAMME.player(),
         Some("attacker") => harness::attacker(),
+        Some("liar") => served::liar(),
+        Some("verity") => served::verity(),
+        Some("vandal") => sealed::vandal(),
         Some("mounter") => PROGRAMME.mounter(),
         Some(other) => panic!("no scenario is called {other}"),
     }
