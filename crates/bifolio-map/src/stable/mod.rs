@@ -14,6 +14,7 @@
 //! Unsafe code makes a slice of a body's pages (invariant 0).
 #![allow(unsafe_code, reason = "slices of pages that cannot change")]
 
+mod lease;
 mod policy;
 mod refusal;
 mod sealed;
@@ -35,6 +36,7 @@ use bifolio_sys::fs::fd::BorrowedFd;
 use core::fmt;
 use core::ops::Deref;
 
+pub use lease::LeaseState;
 pub use policy::Policy;
 pub use refusal::{NoRung, Refusal};
 pub use sealed::SealedFile;
@@ -45,6 +47,9 @@ pub use sealed::SealedFile;
 pub enum Rung {
     /// A memory file that is sealed against writing and shrinking; nothing is copied.
     Sealed,
+    /// A read lease on the file; nothing is copied until somebody wants to write to it. Only
+    /// [`Policy::lease`] leads here.
+    Leased,
     /// A copy in private memory.
     Copied,
 }
@@ -53,6 +58,7 @@ impl fmt::Display for Rung {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Rung::Sealed => "sealed",
+            Rung::Leased => "leased",
             Rung::Copied => "copied",
         })
     }
@@ -86,6 +92,7 @@ const _: () = {
 /// What holds the bytes.
 enum Owner {
     Mapped(Body),
+    Leased(lease::Leased),
     Copied(AnonMap),
 }
 
@@ -93,6 +100,14 @@ impl Stable {
     /// The way by which the bytes are stable.
     pub fn rung(&self) -> Rung {
         self.rung
+    }
+
+    /// What has become of the lease, where that is the way.
+    pub fn lease(&self) -> Option<LeaseState> {
+        match &self.owner {
+            Owner::Leased(leased) => Some(leased.state()),
+            _ => None,
+        }
     }
 
     /// Makes it of a body for which invariant 0 holds.
@@ -115,6 +130,7 @@ impl Deref for Stable {
             Owner::Mapped(body) => unsafe {
                 core::slice::from_raw_parts(body.ptr().as_ptr(), body.len())
             },
+            Owner::Leased(leased) => leased.bytes(),
             Owner::Copied(copy) => copy,
         }
     }
@@ -187,6 +203,10 @@ fn stabilize(map: &impl Access, origin: &Origin, policy: &Policy) -> Result<Stab
         Ok(body) => return Ok(Stable::mapped(body, Rung::Sealed)),
         Err(refusal) => refused.push(Rung::Sealed, refusal),
     }
+    match lease::lease(&source, policy) {
+        Ok(leased) => return Ok(Stable { owner: Owner::Leased(leased), rung: Rung::Leased }),
+        Err(refusal) => refused.push(Rung::Leased, refusal),
+    }
     match snapshot::of_file(&source, policy) {
         Ok(copy) => return Ok(Stable::copied(copy)),
         Err(refusal) => refused.push(Rung::Copied, refusal),
@@ -200,6 +220,7 @@ fn without_file(map: &impl Access, origin: &Origin, policy: &Policy) -> Result<S
     copy.map(Stable::copied).map_err(|refusal| {
         let mut refused = NoRung::new(&origin.object);
         refused.push(Rung::Sealed, Refusal::NoFile);
+        refused.push(Rung::Leased, Refusal::NoFile);
         refused.push(Rung::Copied, refusal);
         refused
     })

@@ -1,4 +1,9 @@
 //! Stable bytes: whatever other processes do to the file, the slice stays, and nobody dies.
+//!
+//! # Safety
+//!
+//! The holders of leases run all the time, and nobody opens their files but the attackers.
+#![allow(unsafe_code, reason = "a policy with leases is unsafe to make")]
 
 #[path = "../scratch/mod.rs"]
 mod scratch;
@@ -11,8 +16,16 @@ use harness::{Defence, attack_in, attack_on_image};
 use scratch::{Scratch, scenario};
 
 /// The policies under attack.
-const DEFENCES: &[Defence] =
-    &[Defence { name: "copied", policy: Policy::new, rung: |_| Rung::Copied, rounds: 5 }];
+const DEFENCES: &[Defence] = &[
+    Defence { name: "copied", policy: Policy::new, rung: |_| Rung::Copied, rounds: 5 },
+    Defence { name: "leased", policy: leased, rung: |_| Rung::Leased, rounds: 8 },
+];
+
+/// Leases or nothing.
+fn leased() -> Policy {
+    // SAFETY: nothing stops the holder, and the attackers only do what a lease is told of.
+    unsafe { Policy::new().without_copy().lease() }
+}
 
 #[test]
 fn bytes_stay_on_the_file_system_of_temporary_files() {
