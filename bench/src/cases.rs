@@ -44,7 +44,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// A file of `len` bytes that no page repeats, from a multiplicative congruential generator.
-fn file(dir: &Path, name: &str, len: usize) -> PathBuf {
+pub fn file(dir: &Path, name: &str, len: usize) -> PathBuf {
     let path = dir.join(name);
     let mut out = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(&path).unwrap());
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

@@ -46,9 +46,6 @@ impl Lease {
             None => *reserve = Some(copy),
             Some(missing) => {
                 self.exchange(copy, &missing);
-                let unreadable_bytes = missing.iter().map(Range::len).sum();
-                // Relaxed: published by `is_lost`, which is set afterwards.
-                self.unreadable_bytes.store(unreadable_bytes, Ordering::Relaxed);
                 let is_lost = !self.description.give_back();
                 self.is_lost.get_or_init(|| is_lost);
             }
@@ -139,6 +136,8 @@ impl Lease {
             // SAFETY: no reference can be read any more, so that none can see a change.
             unsafe { mm::mprotect(start.cast(), range.len(), MprotectFlags::empty()) }
         };
+        // Relaxed: published by `is_lost`, which is set afterwards.
+        self.unreadable_bytes.fetch_add(range.len(), Ordering::Relaxed);
         // A part may need areas that the process may not have; the whole needs none.
         if protect(range).is_err() && protect(0..self.target.len()).is_err() {
             std::process::abort();

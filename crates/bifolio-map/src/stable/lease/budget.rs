@@ -26,44 +26,42 @@ pub(super) struct Budget {
     /// `None` where the kernel waits for ever.
     limit: Option<Duration>,
     bytes_per_second: u64,
-    is_measured: bool,
+    knowledge: Knowledge,
+}
+
+/// What a budget rests on. More of it costs time, and is asked for when there is need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Knowledge {
+    /// The shortest time that the kernel can be set to wait, and the assumed speed.
+    Nothing,
+    /// The time that it is set to.
+    Time,
+    /// The speed, too.
+    Speed,
 }
 
 impl Budget {
-    /// The budget of what needs no measuring.
-    pub(super) fn assumed(source: &Source<'_>) -> Result<Budget> {
-        let time = lease_break_time().map_err(|errno| source.refused(Operation::Inspect, errno))?;
-        let limit = time.map(|time| time / 3);
-        Ok(Budget { limit, bytes_per_second: ASSUMED_SPEED, is_measured: false })
+    /// What holds on any machine.
+    pub(super) fn minimal() -> Budget {
+        let limit = Some(Duration::from_secs(1) / 3);
+        Budget { limit, bytes_per_second: ASSUMED_SPEED, knowledge: Knowledge::Nothing }
     }
 
-    /// The budget at the speed at which pieces of this file, spread over it, can be copied to fresh
-    /// memory now: from the page cache where they are there, else from the medium.
-    pub(super) fn measured(
-        self,
-        source: &Source<'_>,
-        file: BorrowedFd<'_>,
-        range: core::ops::Range<u64>,
-    ) -> Result<Budget> {
-        let start = Instant::now();
-        let mut memory = Options::new().huge_pages(HugePages::Transparent).anon(PIECES * PIECE)?;
-        let stride = (range.end - range.start) / PIECES as u64;
-        let offsets = (range.start..).step_by(stride.max(1) as usize);
-        let mut done = 0;
-        for (piece, offset) in memory.chunks_mut(PIECE).zip(offsets) {
-            done += match fs::pread(file, piece, offset) {
-                Ok(count) => count as u64,
-                Err(Errno::INTR) => 0,
-                Err(errno) => return Err(source.refused(Operation::Read, errno)),
-            };
+    /// Whether no more can be known.
+    pub(super) fn is_final(self) -> bool {
+        self.knowledge == Knowledge::Speed
+    }
+
+    /// The budget for somewhat more work.
+    pub(super) fn better_known(self, source: &Source<'_>, file: BorrowedFd<'_>) -> Result<Budget> {
+        if self.knowledge == Knowledge::Nothing {
+            let time = lease_break_time();
+            let time = time.map_err(|errno| source.refused(Operation::Inspect, errno))?;
+            let limit = time.map(|time| time / 3);
+            return Ok(Budget { limit, knowledge: Knowledge::Time, ..self });
         }
-        let nanos = start.elapsed().as_nanos().max(1);
-        let bytes_per_second = (u128::from(done) * 1_000_000_000 / nanos).max(1) as u64;
-        Ok(Budget { bytes_per_second, is_measured: true, ..self })
-    }
-
-    pub(super) fn is_measured(self) -> bool {
-        self.is_measured
+        let bytes_per_second = measure(source, file)?;
+        Ok(Budget { bytes_per_second, knowledge: Knowledge::Speed, ..self })
     }
 
     /// Checks that so many bytes are copied in time.
@@ -80,13 +78,31 @@ impl Budget {
     }
 }
 
+/// Bytes a second at which pieces of the file, spread over the bytes that are wanted, are copied to
+/// fresh memory now: from the page cache where they are there, else from the medium.
+fn measure(source: &Source<'_>, file: BorrowedFd<'_>) -> Result<u64> {
+    let start = Instant::now();
+    let mut memory = Options::new().huge_pages(HugePages::Transparent).anon(PIECES * PIECE)?;
+    let offsets = (source.offset..).step_by((source.len / PIECES).max(1));
+    let mut done = 0;
+    for (piece, offset) in memory.chunks_mut(PIECE).zip(offsets) {
+        match fs::pread(file, piece, offset) {
+            Ok(count) => done += count as u128,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(source.refused(Operation::Read, errno)),
+        }
+    }
+    let bytes_per_second = done * 1_000_000_000 / start.elapsed().as_nanos().max(1);
+    Ok((bytes_per_second as u64).max(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn budget(limit_s: u64, bytes_per_second: u64) -> Budget {
         let limit = Some(Duration::from_secs(limit_s));
-        Budget { limit, bytes_per_second, is_measured: true }
+        Budget { limit, bytes_per_second, knowledge: Knowledge::Speed }
     }
 
     #[test]

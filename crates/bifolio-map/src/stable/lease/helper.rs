@@ -51,7 +51,7 @@ pub(super) struct Helper {
     huge_page_bytes: usize,
     here: AnonMap,
     list: Mutex<List>,
-    /// Told when the list is no longer empty.
+    /// Told when `list` is no longer empty, where it waits for that.
     arrived: Condvar,
 }
 
@@ -60,6 +60,8 @@ pub(super) struct Helper {
 struct List {
     leases: BTreeMap<RawFd, Arc<Lease>>,
     bytes: u64,
+    /// Whether the thread sleeps until there is one.
+    is_awaited: bool,
 }
 
 /// Ends the process rather than leave leases that nobody answers.
@@ -115,7 +117,7 @@ impl Helper {
     pub(super) fn register(&self, lease: &Arc<Lease>, source: &Source<'_>) -> Result<(), Refusal> {
         let file = lease.description.file.as_fd();
         let bytes = lease.target.len() as u64;
-        let mut budget = Budget::assumed(source)?;
+        let mut budget = Budget::minimal();
         loop {
             let mut list = self.list();
             match budget.check(list.bytes + bytes) {
@@ -126,15 +128,16 @@ impl Helper {
                     }
                     list.bytes += bytes;
                     list.leases.insert(file.as_raw_fd(), Arc::clone(lease));
-                    self.arrived.notify_one();
+                    if list.is_awaited {
+                        self.arrived.notify_one();
+                    }
                     return Ok(());
                 }
-                Err(refusal) if budget.is_measured() => return Err(refusal),
+                Err(refusal) if budget.is_final() => return Err(refusal),
                 Err(_) => {}
             }
             drop(list);
-            let range = lease.file_offset..source.offset + source.len as u64;
-            budget = budget.measured(source, file, range)?;
+            budget = budget.better_known(source, file)?;
         }
     }
 
@@ -162,8 +165,10 @@ impl Helper {
     fn wait_for_leases(&self) {
         let mut list = self.list();
         while list.leases.is_empty() {
+            list.is_awaited = true;
             list = self.arrived.wait(list).unwrap_or_else(PoisonError::into_inner);
         }
+        list.is_awaited = false;
     }
 
     /// The leases for whose end somebody waits, the shortest work first.

@@ -193,23 +193,28 @@ fn map(source: &Source<'_>, description: &Description, delta: usize) -> Result<S
 /// them, so that they can be moved whole.
 fn reserve(source: &Source<'_>, target: &Span, helper: &Helper) -> Result<Span, Refusal> {
     let (huge, len) = (helper.huge_page_bytes(), target.len());
-    let extra = if len < huge { 0 } else { huge };
-    let request = Request {
-        len: len + extra,
-        protection: ProtFlags::READ | ProtFlags::WRITE,
-        flags: MapFlags::PRIVATE | MapFlags::NORESERVE,
-        placement: Placement::Anywhere,
+    let anonymous = |len| {
+        let request = Request {
+            len,
+            protection: ProtFlags::READ | ProtFlags::WRITE,
+            flags: MapFlags::PRIVATE | MapFlags::NORESERVE,
+            placement: Placement::Anywhere,
+        };
+        Span::map(&request, None, source.object)
     };
-    let mut span = Span::map(&request, None, source.object)?;
-    let distance = |span: &Span| {
-        target.base().as_ptr().addr().wrapping_sub(span.base().as_ptr().addr()) % huge
-    };
-    if extra != 0 && distance(&span) != 0 {
+    let start = |span: &Span| span.base().as_ptr().addr();
+    let distance = |span: &Span| start(target).wrapping_sub(start(span)) % huge;
+    let mut span = anonymous(len)?;
+    // The kernel mostly puts both at boundaries by itself.
+    if len >= huge && distance(&span) != 0 {
+        span = anonymous(len + huge)?;
         let at = distance(&span);
-        span = span.split(at).1;
-    }
-    if span.len() > len {
-        span = span.split(len).0;
+        if at != 0 {
+            span = span.split(at).1;
+        }
+        if span.len() > len {
+            span = span.split(len).0;
+        }
     }
     Ok(span)
 }
