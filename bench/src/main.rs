@@ -4,6 +4,7 @@
 //! that stand in `bench/results`; `--check` runs everything small and compares answers only.
 
 mod cases;
+mod lease;
 mod pair;
 mod programs;
 mod stable;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 
 /// Every case, in the order of the report.
 const GROUPS: &[&[Case]] = &[cases::CASES, programs::CASES, stable::CASES];
+const GROUPS: &[&[Case]] = &[cases::CASES, programs::CASES, lease::CASES];
 
 const USAGE: &str = "usage: bifolio-bench [--check] [--rounds N] [--dir DIR] [CASE]...";
 

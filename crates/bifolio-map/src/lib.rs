@@ -87,7 +87,7 @@ pub use residency::{CacheState, Residency, Resident, Untold};
 pub use secret::SecretMap;
 pub use shared::SharedMap;
 #[cfg(feature = "std")]
-pub use stable::{NoRung, Policy, Refusal, Rung, SealedFile, Stable};
+pub use stable::{LeaseState, NoRung, Policy, Refusal, Rung, SealedFile, Stable};
 
 pub use bifolio_sys::fs::FileSystem;
 pub use bifolio_sys::guard::Pair;

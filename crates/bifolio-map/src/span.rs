@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::object::Object;
 use bifolio_sys::Errno;
 use bifolio_sys::fs::fd::BorrowedFd;
-use bifolio_sys::mm::{self, MapFlags, MremapFlags, ProtFlags};
+use bifolio_sys::mm::{self, Advice, MapFlags, MremapFlags, ProtFlags};
 use bifolio_sys::page::page_size;
 use core::mem::ManuallyDrop;
 use core::ptr::{NonNull, with_exposed_provenance_mut};
@@ -161,6 +161,48 @@ impl Span {
         let base = NonNull::new(with_exposed_provenance_mut(address));
         let base = base.expect("the address of a pointer that is not null");
         Span { base, len: front_len + back_len }
+    }
+
+    /// Moves the pages of `with` over its own from byte `at` on, in one step: who reads there sees
+    /// the old or the new ones. On failure nothing has changed but where the kernel lacked memory
+    /// halfway: then nothing can be accessed there until it is called again.
+    ///
+    /// # Panics
+    ///
+    /// Where that many pages are not there.
+    ///
+    /// # Safety
+    ///
+    /// Whoever reads the old pages finds in the new ones what he relies on.
+    ///
+    /// # References
+    ///
+    /// mremap(2), `MREMAP_FIXED`.
+    #[cfg(feature = "std")]
+    pub(crate) unsafe fn replace(&self, at: usize, with: Span) -> Result<(), (Span, Errno)> {
+        let (page, len) = (page_size(), with.len);
+        assert!(page.is_aligned(at) && at <= self.len && len <= self.len - at, "{at} + {len}");
+        let place = self.base.as_ptr().wrapping_add(at).cast();
+        // SAFETY: both ranges are ours alone (invariant 1); the caller vouches for the contents.
+        let moved = unsafe {
+            mm::mremap_fixed(with.base.as_ptr().cast(), len, len, MremapFlags::MAYMOVE, place)
+        };
+        let Err(errno) = moved else {
+            // Nothing is mapped where it was.
+            let _ = with.into_raw();
+            return Ok(());
+        };
+        // SAFETY: the advice of every mapping: it only tells whether there is one (ENOMEM).
+        if unsafe { mm::madvise(place, len, Advice::Normal) } == Err(Errno::NOMEM) {
+            let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED_NOREPLACE;
+            // SAFETY: nothing is replaced.
+            let claimed = unsafe { mm::mmap_anonymous(place, len, ProtFlags::empty(), flags) };
+            if claimed != Ok(place) {
+                // Another thread has mapped something there, which our references would show.
+                std::process::abort();
+            }
+        }
+        Err((with, errno))
     }
 
     /// Changes its length to `len` bytes, a multiple of the size of its pages, and moves it where

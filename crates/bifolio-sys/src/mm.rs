@@ -6,6 +6,7 @@
 //! | call | since Linux |
 //! |---|---|
 //! | [`mmap`], [`mmap_anonymous`], [`munmap`], [`mprotect`], [`mremap`], [`msync`] | 2.4 |
+//! | [`mremap_fixed`] | 2.4 |
 //! | [`mlock`], [`munlock`], [`mincore`], [`madvise`] | 2.4 |
 //! | [`process_madvise`] | 5.10 |
 //! | [`memfd_secret`] | 5.14 |
@@ -45,7 +46,7 @@ pub use pagemap::{
 };
 pub use rustix::mm::{
     MapFlags, MprotectFlags, MremapFlags, MsyncFlags, ProtFlags, mlock, mmap, mmap_anonymous,
-    mprotect, mremap, msync, munlock, munmap,
+    mprotect, mremap, mremap_fixed, msync, munlock, munmap,
 };
 pub use userfaultfd::{
     RegisterMode, USER_MODE_ONLY, UffdFeatures, UserfaultfdFlags, uffdio_api, uffdio_register,

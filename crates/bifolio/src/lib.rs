@@ -9,7 +9,9 @@ pub use bifolio_map::{CacheState, Residency, Resident, Untold};
 pub use bifolio_map::{Mapping, Pages, Protection, Sharing};
 
 // The kinds, and the builder that makes them.
-pub use bifolio_map::{Advice, Backend, Discard, HugePages, Options, ReadReason, Route};
+pub use bifolio_map::{
+    Advice, Backend, Discard, HugePages, LeaseState, Options, ReadReason, Route,
+};
 pub use bifolio_map::{AnonMap, ExecMap, NoAccessMap, ReadOnlyMap, Reservation};
 pub use bifolio_map::{DataRanges, FileMap, FileMapping};
 pub use bifolio_map::{DroppableMap, GrowsDownMap, HugeMap, SecretMap};

@@ -14,6 +14,7 @@
 //! Unsafe code makes a slice of a body's pages (invariant 0).
 #![allow(unsafe_code, reason = "slices of pages that cannot change")]
 
+mod lease;
 mod policy;
 mod reflink;
 mod refusal;
@@ -38,6 +39,7 @@ use bifolio_sys::fs::fd::BorrowedFd;
 use core::fmt;
 use core::ops::Deref;
 
+pub use lease::LeaseState;
 pub use policy::Policy;
 pub use refusal::{NoRung, Refusal};
 pub use sealed::SealedFile;
@@ -50,6 +52,9 @@ pub enum Rung {
     Sealed,
     /// A file that fs-verity protects: nobody can write it, and what is read of it is checked.
     Verity,
+    /// A read lease on the file; nothing is copied until somebody wants to write to it. Only
+    /// [`Policy::lease`] leads here.
+    Leased,
     /// A clone of the file by its file system (FICLONE), which nobody else can open.
     Reflink,
     /// A copy in private memory.
@@ -62,6 +67,7 @@ impl fmt::Display for Rung {
             Rung::Sealed => "sealed",
             Rung::Verity => "verity",
             Rung::Reflink => "reflink",
+            Rung::Leased => "leased",
             Rung::Copied => "copied",
         })
     }
@@ -95,6 +101,7 @@ const _: () = {
 /// What holds the bytes.
 enum Owner {
     Mapped(Body),
+    Leased(lease::Leased),
     Copied(AnonMap),
 }
 
@@ -102,6 +109,14 @@ impl Stable {
     /// The way by which the bytes are stable.
     pub fn rung(&self) -> Rung {
         self.rung
+    }
+
+    /// What has become of the lease, where that is the way.
+    pub fn lease(&self) -> Option<LeaseState> {
+        match &self.owner {
+            Owner::Leased(leased) => Some(leased.state()),
+            _ => None,
+        }
     }
 
     /// Makes it of a body for which invariant 0 holds.
@@ -124,6 +139,7 @@ impl Deref for Stable {
             Owner::Mapped(body) => unsafe {
                 core::slice::from_raw_parts(body.ptr().as_ptr(), body.len())
             },
+            Owner::Leased(leased) => leased.bytes(),
             Owner::Copied(copy) => copy,
         }
     }
@@ -200,6 +216,10 @@ fn stabilize(map: &impl Access, origin: &Origin, policy: &Policy) -> Result<Stab
         Ok(body) => return Ok(Stable::mapped(body, Rung::Verity)),
         Err(refusal) => refused.push(Rung::Verity, refusal),
     }
+    match lease::lease(&source, policy) {
+        Ok(leased) => return Ok(Stable { owner: Owner::Leased(leased), rung: Rung::Leased }),
+        Err(refusal) => refused.push(Rung::Leased, refusal),
+    }
     match reflink::map(&source, policy) {
         Ok(body) => return Ok(Stable::mapped(body, Rung::Reflink)),
         Err(refusal) => refused.push(Rung::Reflink, refusal),
@@ -216,7 +236,7 @@ fn without_file(map: &impl Access, origin: &Origin, policy: &Policy) -> Result<S
     let copy = snapshot::of_view(map.view(), policy);
     copy.map(Stable::copied).map_err(|refusal| {
         let mut refused = NoRung::new(&origin.object);
-        for rung in [Rung::Sealed, Rung::Verity, Rung::Reflink] {
+        for rung in [Rung::Sealed, Rung::Verity, Rung::Leased, Rung::Reflink] {
             refused.push(rung, Refusal::NoFile);
         }
         refused.push(Rung::Copied, refusal);

@@ -1,11 +1,17 @@
 //! What a caller permits for the sake of stable bytes.
 //!
 //! It only remembers; the ladder in `mod.rs` asks it.
+//!
+//! # Safety
+//!
+//! To permit leases is unsafe: their contract is about the whole process. Nothing else is.
+#![allow(unsafe_code, reason = "declares an unsafe function")]
 
 /// Which ways to stable bytes a caller permits.
 ///
 /// By default: a memory file that is sealed, a file that fs-verity protects, and else a copy. All
-/// of them keep the promise that no access to the bytes ends in a signal.
+/// of them keep the promise that no access to the bytes ends in a signal. A lease does not, and is
+/// taken only where it was asked for.
 ///
 /// # Examples
 ///
@@ -21,6 +27,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a policy does nothing by itself"]
 pub struct Policy {
+    pub(super) lease: bool,
     pub(super) copy: bool,
     pub(super) copied_bytes_max: usize,
     pub(super) pages_on_demand: bool,
@@ -29,7 +36,65 @@ pub struct Policy {
 impl Policy {
     /// Sealed, protected by fs-verity, or copied, whatever the length.
     pub const fn new() -> Policy {
-        Policy { copy: true, copied_bytes_max: usize::MAX, pages_on_demand: false }
+        Policy { lease: false, copy: true, copied_bytes_max: usize::MAX, pages_on_demand: false }
+    }
+
+    /// Permits a read lease too: the bytes are the file's own pages, at no cost, until somebody
+    /// opens the file to write to it. The kernel makes him wait (who opens with `O_NONBLOCK` is
+    /// told to come again) until a thread of this process has copied the bytes to private memory.
+    ///
+    /// A lease can be had by the owner of the file or with `CAP_LEASE`, on ext4, XFS, Btrfs, F2FS
+    /// and tmpfs, while nobody has the file open for writing, for as many bytes as can be copied in
+    /// a third of `fs.lease-break-time`; the [`Refusal`](crate::Refusal) tells which of these does
+    /// not hold. It keeps one file open, and a break takes as much memory as there are bytes.
+    ///
+    /// Unlike the other ways, this one has signals left. SIGBUS comes where the medium fails to
+    /// supply a page, as it does for swapped memory; where somebody empties the file by opening it
+    /// with `O_RDONLY | O_TRUNC`, of which Linux tells no holder of a lease (tested to 6.18), the
+    /// bytes can no longer be read. Other bytes are never seen in either case: what is lost stays
+    /// inaccessible, also when the file is written again.
+    ///
+    /// The thread is started with the first lease, blocks every signal, and is told by a real-time
+    /// signal: the highest one that had no handler then, which no other part of the program may use
+    /// from then on.
+    ///
+    /// # Safety
+    ///
+    /// As long as a [`Stable`](crate::Stable) lives whose [`lease`](crate::Stable::lease) is
+    /// [`Held`](crate::LeaseState::Held):
+    ///
+    /// 0. This process is never kept from running for so long (stopped by SIGSTOP or a debugger,
+    ///    frozen, starved, its storage not answering) that a copy of all leased bytes is not done
+    ///    within `fs.lease-break-time` (45 s unless changed, and not lowered meanwhile) of somebody
+    ///    opening a file to write. The kernel then takes the lease away and lets him write: bytes
+    ///    change under references.
+    /// 1. In a process forked from this one the bytes are not read: they are not mapped there. Nor
+    ///    does such a process give back the lease, which its duplicate of the descriptor could.
+    /// 2. Nothing changes the file behind its file system: nobody writes the block device below it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bifolio_map::{FileMap, Policy, Rung};
+    ///
+    /// # std::fs::write("target-of-the-lease", "bytes")?;
+    /// // SAFETY: this program runs under no debugger and is never stopped; it does not fork.
+    /// let policy = unsafe { Policy::new().lease() };
+    /// let bytes = FileMap::open("target-of-the-lease")?.stable(&policy)?;
+    /// if bytes.rung() == Rung::Leased {
+    ///     // Waits for the copy, and then goes on.
+    ///     std::fs::write("target-of-the-lease", "other")?;
+    /// }
+    /// assert_eq!(&*bytes, b"bytes");
+    /// # std::fs::remove_file("target-of-the-lease")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # References
+    ///
+    /// fcntl(2), `F_SETLEASE`: Linux 2.4.
+    pub const unsafe fn lease(self) -> Policy {
+        Policy { lease: true, ..self }
     }
 
     /// Never copies: neither time nor memory in proportion to the length is spent.

@@ -27,6 +27,25 @@ pub enum Refusal {
     NotVerity,
     /// It lies on a file system that has no fs-verity, or whose word on it is not the kernel's own.
     NotVouched(FileSystem),
+    /// It lies on a file system that has no leases, or where not every way to change a file breaks
+    /// one.
+    NotLeasable(FileSystem),
+    /// It is open for writing, or somebody is about to write: a lease cannot be had now.
+    OpenForWriting,
+    /// It belongs to another user, and the process lacks `CAP_LEASE`.
+    NotOwner,
+    /// If all leases of this process were broken at once, copying their bytes could take longer
+    /// than a third of `fs.lease-break-time`.
+    TooSlow {
+        /// How long copying them takes, in milliseconds.
+        copy_ms: u64,
+        /// The third, in milliseconds.
+        max_ms: u64,
+    },
+    /// This process was forked from one that had leases, and has no thread to answer their breaks.
+    Forked,
+    /// The program has claimed every real-time signal.
+    NoSignalLeft,
     /// It has more bytes than are permitted.
     TooLarge {
         /// The bytes that were asked for.
@@ -67,6 +86,16 @@ impl fmt::Display for Refusal {
             Refusal::NotVouched(system) => {
                 write!(f, "the kernel does not vouch for fs-verity on {system:?}")
             }
+            Refusal::NotLeasable(system) => {
+                write!(f, "a lease does not protect the files of {system:?}")
+            }
+            Refusal::OpenForWriting => f.write_str("it is open for writing"),
+            Refusal::NotOwner => f.write_str("it belongs to another user"),
+            Refusal::TooSlow { copy_ms, max_ms } => {
+                write!(f, "copying all leased bytes takes {copy_ms} ms, and may take {max_ms} ms")
+            }
+            Refusal::Forked => f.write_str("the process was forked from one that has leases"),
+            Refusal::NoSignalLeft => f.write_str("every real-time signal is claimed"),
             Refusal::TooLarge { len_bytes, max_bytes } => {
                 write!(f, "it has {len_bytes} bytes, and {max_bytes} are permitted")
             }

@@ -1,4 +1,9 @@
 //! Stable bytes: whatever other processes do to the file, the slice stays, and nobody dies.
+//!
+//! # Safety
+//!
+//! The holders of leases run all the time, and nobody opens their files but the attackers.
+#![allow(unsafe_code, reason = "a policy with leases is unsafe to make")]
 
 #[path = "../scratch/mod.rs"]
 mod scratch;
@@ -26,6 +31,7 @@ const DEFENCES: &[Defence] = &[
         },
         rounds: 5,
     },
+    Defence { name: "leased", policy: leased, rung: |_| Rung::Leased, rounds: 8 },
 ];
 
 /// What is played on every file system, by every user.
@@ -36,6 +42,11 @@ const PROGRAMME: Programme = Programme {
         ("restless", moments::a_file_that_never_rests_is_cloned_or_refused),
     ],
 };
+/// Leases or nothing.
+fn leased() -> Policy {
+    // SAFETY: nothing stops the holder, and the attackers only do what a lease is told of.
+    unsafe { Policy::new().without_copy().lease() }
+}
 
 #[test]
 fn bytes_stay_on_the_file_system_of_temporary_files() {
