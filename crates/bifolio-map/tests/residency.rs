@@ -147,6 +147,19 @@ fn smaps(start: usize, field: &str) -> Option<u64> {
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
 }
 
+/// The kernel marks them as it marks pages in swap.
+#[test]
+fn guard_pages_are_not_in_swap() {
+    let reservation = Options::new().reservation(64 * page()).unwrap();
+    reservation.commit(0..64 * page()).unwrap();
+    if let Err(error) = reservation.guard(4 * page()..8 * page()) {
+        return println!("skipped: {error}");
+    }
+    let resident = known(reservation.residency(0..64 * page()).unwrap());
+    assert_eq!(resident.resident_pages, 0);
+    assert!(matches!(resident.swapped_pages, None | Some(0)), "{resident:?}");
+}
+
 /// A small swap file, used as long as this lives.
 struct Swap(std::path::PathBuf);
 

@@ -39,27 +39,31 @@ struct Tally<'a> {
 
 impl Tally<'_> {
     fn scan(&mut self, tables: &OwnedFd, is_private: bool) -> Result<(), Errno> {
-        let wanted = Categories::HUGE | Categories::SWAPPED;
         let mut regions = [PageRegion::default(); 128];
         let all = self.cut.pages(0..self.answers.len())?;
         let (mut at, end) = (all.start as usize, all.end as usize);
+        let mut report = REPORT.or(Categories::GUARD);
         while at < end {
             let scan = PagemapScan {
                 range: at..end,
-                any_of: wanted,
-                report: wanted,
+                any_of: Categories::HUGE | Categories::SWAPPED,
+                report,
                 ..PagemapScan::default()
             };
-            let scanned = mm::pagemap_scan(tables, &scan, &mut regions)?;
+            let scanned = match mm::pagemap_scan(tables, &scan, &mut regions) {
+                // Before Linux 6.15 there are no guard pages among them.
+                Err(Errno::INVAL) if report != REPORT => {
+                    report = REPORT;
+                    continue;
+                }
+                scanned => scanned?,
+            };
             if at == all.start as usize {
                 self.begin(Some(0), is_private.then_some(0));
             }
             for region in scanned.regions {
-                let pages = region.start..region.end;
-                if region.categories.contains(Categories::SWAPPED) {
-                    self.add(pages, add_swapped)?;
-                } else {
-                    self.add(pages, add_huge)?;
+                if let Some(count) = counter(region.categories) {
+                    self.add(region.start..region.end, count)?;
                 }
             }
             at = scanned.walk_end;
@@ -124,6 +128,23 @@ impl Tally<'_> {
     }
 }
 
+/// What is asked about each run of pages.
+const REPORT: Categories =
+    Categories::HUGE.or(Categories::SWAPPED).or(Categories::WPALLOWED).or(Categories::WRITTEN);
+
+/// How a run of huge or swapped pages counts. The kernel calls swapped whatever has an entry and is
+/// not there: guard pages too, and pages that were never there but are marked to be tracked when
+/// they come (userfaultfd(2)).
+fn counter(is: Categories) -> Option<fn(&mut Resident, u64)> {
+    let may_be_marked = is.contains(Categories::WPALLOWED) && !is.contains(Categories::WRITTEN);
+    match is {
+        _ if is.contains(Categories::GUARD) => None,
+        _ if is.contains(Categories::SWAPPED) && may_be_marked => Some(forget_swapped),
+        _ if is.contains(Categories::SWAPPED) => Some(add_swapped),
+        _ => Some(add_huge),
+    }
+}
+
 /// Not more than are resident: some may have come in since those were counted.
 fn add_huge(resident: &mut Resident, pages: u64) {
     let huge = resident.huge_pages.unwrap_or(0) + pages;
@@ -131,5 +152,10 @@ fn add_huge(resident: &mut Resident, pages: u64) {
 }
 
 fn add_swapped(resident: &mut Resident, pages: u64) {
-    resident.swapped_pages = Some(resident.swapped_pages.unwrap_or(0) + pages);
+    resident.swapped_pages = resident.swapped_pages.map(|swapped| swapped + pages);
+}
+
+/// Some may be in swap: nobody knows.
+fn forget_swapped(resident: &mut Resident, _: u64) {
+    resident.swapped_pages = None;
 }
