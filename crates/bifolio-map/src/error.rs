@@ -38,6 +38,10 @@ pub enum Operation {
     Lock,
     /// Bringing pages in before they are used.
     Populate,
+    /// Bringing pages in while the program goes on.
+    Prefetch,
+    /// Taking pages out of memory.
+    Evict,
     /// Splitting a mapping in two.
     Split,
     /// Joining two mappings.
@@ -78,6 +82,8 @@ impl fmt::Display for Operation {
             Operation::Protect => "protect",
             Operation::Lock => "lock",
             Operation::Populate => "populate",
+            Operation::Prefetch => "prefetch",
+            Operation::Evict => "evict",
             Operation::Split => "split",
             Operation::Join => "join",
             Operation::Resize => "resize",

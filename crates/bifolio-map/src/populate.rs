@@ -18,8 +18,9 @@ use crate::body::Body;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::origin::Verdict;
 use crate::pages::{self, sealed::HasBody};
+use crate::residency::tables;
 use bifolio_sys::Errno;
-use bifolio_sys::fs::{self, CWD, Mode, OFlags, fd::OwnedFd};
+use bifolio_sys::fs::fd::OwnedFd;
 use bifolio_sys::guard::Cause;
 use bifolio_sys::mm::{self, Advice, Categories, PageRegion, PagemapScan, Scanned};
 use bifolio_sys::page::page_size;
@@ -260,9 +261,7 @@ struct PageTables {
 
 impl PageTables {
     fn open() -> Option<Self> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let pagemap = fs::openat(CWD, c"/proc/self/pagemap", flags, Mode::empty()).ok()?;
-        Some(PageTables { pagemap })
+        Some(PageTables { pagemap: tables::open()? })
     }
 
     /// Whether `block`, or the end of a long one, is all of huge pages; `false` also where that

@@ -5,9 +5,11 @@
 
 mod cache;
 mod in_core;
+pub(crate) mod tables;
 
 use crate::body::Body;
 use crate::error::{Operation, Result};
+use crate::object::Object;
 use crate::origin::file_len;
 use bifolio_sys::Errno;
 use bifolio_sys::fs::fd::BorrowedFd;
@@ -35,7 +37,8 @@ pub struct Resident {
     /// Resident pages that are mapped here by an entry for a huge page, where the page tables were
     /// asked.
     pub huge_pages: Option<u64>,
-    /// Pages in swap, where the page tables were asked.
+    /// Pages in swap, which may be in memory too: of private memory where the page tables were
+    /// asked, and of files in memory (tmpfs, memfd) where the page cache was.
     pub swapped_pages: Option<u64>,
     /// What the page cache knows besides, for files on Linux 6.5 and later.
     pub cache: Option<CacheState>,
@@ -151,19 +154,23 @@ pub(crate) fn residency_by(
     let cut_from = |base| Cut { range: range_u64.clone(), count: buckets.len(), base };
     let in_file = cut_from(body.origin.file_offset);
     let mapped = cut_from(body.ptr().addr().get() as u64);
+    // Pages that are shared leave no trace in the page tables when they are swapped out.
+    let is_private = !body.origin.is_file_s && body.origin.object != Object::SharedMemory;
     let answered = match (body.origin.mirror(), body.span()) {
         _ if range.is_empty() => {
             buckets.fill(Residency::Known(Resident::count(0, 0)));
             Ok(())
         }
-        (Some(file), None) => by_file(&in_file, file, buckets),
-        (Some(file), Some(_)) => cache::count(&in_file, file, buckets)
-            .or_else(|errno| otherwise(errno, || in_core::count(&mapped, Some(file), buckets))),
+        (Some(file), None) => by_file(&in_file, file, None, buckets),
+        (Some(file), Some(_)) => by_file(&in_file, file, Some(&mapped), buckets),
         // In a private mapping copied pages are its own, and the others those of the file.
         (None, Some(_)) => in_core::count(&mapped, body.origin.fd(), buckets),
         (None, None) => Err(Errno::OPNOTSUPP),
     };
-    told(answered, buckets).map_err(|errno| body.refused(Operation::Inspect, range, errno))
+    let is_mapped = body.span().is_some() && !range.is_empty();
+    told(answered, buckets)
+        .and_then(|()| if is_mapped { tables::add(&mapped, is_private, buckets) } else { Ok(()) })
+        .map_err(|errno| body.refused(Operation::Inspect, range, errno))
 }
 
 /// Counts the pages of a file that are in the page cache, for each of `buckets`.
@@ -175,21 +182,30 @@ pub(crate) fn of_file(
     let cut = Cut { range, count: buckets.len(), base: 0 };
     let answered = match file_len(file)? {
         None => Err(Errno::OPNOTSUPP),
-        Some(_) => by_file(&cut, file, buckets),
+        Some(_) => by_file(&cut, file, None, buckets),
     };
     told(answered, buckets)
 }
 
-fn by_file(cut: &Cut, file: BorrowedFd<'_>, buckets: &mut [Residency]) -> Result<(), Errno> {
-    cache::count(cut, file, buckets)
-        .or_else(|errno| otherwise(errno, || in_core::count_file(cut, file, buckets)))
-}
-
-/// Takes another way where cachestat(2) is missing, forbidden, or knows nothing.
-fn otherwise(errno: Errno, way: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
-    match errno {
-        Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM => way(),
-        errno => Err(errno),
+/// By cachestat(2), and where it is missing, forbidden, or knows nothing, by mincore(2): of what is
+/// mapped already or, if nothing is, of a map for this purpose.
+fn by_file(
+    cut: &Cut,
+    file: BorrowedFd<'_>,
+    mapped: Option<&Cut>,
+    buckets: &mut [Residency],
+) -> Result<(), Errno> {
+    match cache::count(cut, file, buckets) {
+        Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {}
+        answered => return answered,
+    }
+    let answered = match mapped {
+        Some(mapped) => in_core::count(mapped, Some(file), buckets),
+        None => in_core::count_file(cut, file, buckets),
+    };
+    match answered {
+        Err(Errno::OPNOTSUPP) => cache::count_of_pool(cut, file, buckets),
+        answered => answered,
     }
 }
 

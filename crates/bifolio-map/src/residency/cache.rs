@@ -1,4 +1,4 @@
-//! The page cache of a file, by cachestat(2).
+//! The page cache of a file, by cachestat(2); and files of huge pages, by what fstat(2) tells.
 //!
 //! Counting walks what is cached, and each question costs a system call besides. So where there are
 //! many buckets a group of them is asked about first, and its members only where the answer is
@@ -10,6 +10,7 @@ use super::{CacheState, Cut, Residency, Resident};
 use bifolio_sys::Errno;
 use bifolio_sys::fs::fd::BorrowedFd;
 use bifolio_sys::fs::{self, CacheStat, FileSystem};
+use bifolio_sys::page::page_size;
 use core::num::NonZeroU64;
 
 /// So many buckets are asked about one by one: that costs less than walking anything twice.
@@ -30,18 +31,43 @@ pub(super) fn count(
     file: BorrowedFd<'_>,
     answers: &mut [Residency],
 ) -> Result<(), Errno> {
-    let cache = Cache { cut, file };
-    if may_lie_elsewhere(file) && is_nothing(&cache.ask(0, answers.len())?) {
+    let system = fs::file_system(file).ok();
+    let cache = Cache { cut, file, is_in_memory: system == Some(FileSystem::Tmpfs) };
+    if may_lie_elsewhere(system) && is_nothing(&cache.ask(0, answers.len())?) {
         return Err(Errno::OPNOTSUPP);
     }
     let group = if answers.len() <= FEW { 1 } else { answers.len().div_ceil(FEW) };
     cache.count_groups(0, answers, group)
 }
 
-/// Whether a file may keep its pages in the cache of another: those of overlayfs do, so that
+/// Counts the buckets of a file of the pool of huge pages, of which the kernel tells how much is
+/// there in all; `OPNOTSUPP` where that is neither nothing nor everything, and for other files.
+pub(super) fn count_of_pool(
+    cut: &Cut,
+    file: BorrowedFd<'_>,
+    answers: &mut [Residency],
+) -> Result<(), Errno> {
+    if fs::file_system(file) != Ok(FileSystem::Hugetlbfs) {
+        return Err(Errno::OPNOTSUPP);
+    }
+    let stat = fs::fstat(file)?;
+    let (there, len) = (stat.st_blocks as u64 * 512, stat.st_size as u64);
+    if there > 0 && there < len {
+        return Err(Errno::OPNOTSUPP);
+    }
+    let end = if there == 0 { 0 } else { len };
+    for (index, answer) in answers.iter_mut().enumerate() {
+        let pages = cut.pages(index..index + 1)?;
+        let resident = pages.end.min(end).saturating_sub(pages.start) >> page_size().log2();
+        *answer = Residency::Known(Resident::count(resident, cut.total_pages(index)?));
+    }
+    Ok(())
+}
+
+/// Whether files may keep their pages in the cache of others: those of overlayfs do, so that
 /// cachestat(2) counts none (seen on Linux 6.18), and those of FUSE may, by passthrough.
-fn may_lie_elsewhere(file: BorrowedFd<'_>) -> bool {
-    matches!(fs::file_system(file), Ok(FileSystem::Overlayfs | FileSystem::Fuse))
+fn may_lie_elsewhere(system: Option<FileSystem>) -> bool {
+    matches!(system, Some(FileSystem::Overlayfs | FileSystem::Fuse))
 }
 
 fn is_nothing(stat: &CacheStat) -> bool {
@@ -51,6 +77,8 @@ fn is_nothing(stat: &CacheStat) -> bool {
 struct Cache<'a> {
     cut: &'a Cut,
     file: BorrowedFd<'a>,
+    /// Whether what is evicted goes to swap.
+    is_in_memory: bool,
 }
 
 impl Cache<'_> {
@@ -83,7 +111,7 @@ impl Cache<'_> {
         for (index, answer) in (first..).zip(answers.iter_mut()) {
             let pages = self.cut.total_pages(index)?;
             total_pages += pages;
-            *answer = resident(&stat, pages);
+            *answer = self.resident(&stat, pages);
         }
         let count = answers.len();
         let is_clean = stat.dirty == 0 && stat.writeback == 0;
@@ -103,22 +131,23 @@ impl Cache<'_> {
     fn all_are_cached(&self, first: usize, answers: &mut [Residency]) -> Result<(), Errno> {
         for (index, answer) in (first..).zip(answers) {
             let pages = self.cut.total_pages(index)?;
-            *answer = resident(&CacheStat { cached: pages, ..CacheStat::default() }, pages);
+            *answer = self.resident(&CacheStat { cached: pages, ..CacheStat::default() }, pages);
         }
         Ok(())
     }
-}
 
-fn resident(stat: &CacheStat, total_pages: u64) -> Residency {
-    if total_pages == 0 {
-        return Residency::Known(Resident::count(0, 0));
+    fn resident(&self, stat: &CacheStat, total_pages: u64) -> Residency {
+        let resident = Resident::count(stat.cached, total_pages);
+        if total_pages == 0 {
+            return Residency::Known(resident);
+        }
+        let cache = CacheState {
+            dirty_pages: stat.dirty,
+            writeback_pages: stat.writeback,
+            evicted_pages: stat.evicted,
+            recently_evicted_pages: stat.recently_evicted,
+        };
+        let swapped_pages = self.is_in_memory.then_some(stat.evicted);
+        Residency::Known(Resident { cache: Some(cache), swapped_pages, ..resident })
     }
-    let cache = CacheState {
-        dirty_pages: stat.dirty,
-        writeback_pages: stat.writeback,
-        evicted_pages: stat.evicted,
-        recently_evicted_pages: stat.recently_evicted,
-    };
-    let resident = Resident::count(stat.cached, total_pages);
-    Residency::Known(Resident { cache: Some(cache), ..resident })
 }

@@ -2,6 +2,7 @@
 //! and children: this binary run again, under other rights or limits.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod cache;
 pub(crate) mod fuse;
 
 use std::fs;
