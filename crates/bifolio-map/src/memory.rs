@@ -4,6 +4,10 @@
 
 mod cached;
 #[cfg(feature = "std")]
+mod detail;
+#[cfg(feature = "std")]
+mod files;
+#[cfg(feature = "std")]
 mod layout;
 #[cfg(feature = "std")]
 mod maps;
@@ -14,12 +18,22 @@ mod process;
 #[cfg(feature = "std")]
 mod purpose;
 #[cfg(feature = "std")]
+mod smaps;
+#[cfg(feature = "std")]
+mod stacks;
+#[cfg(feature = "std")]
 mod states;
+#[cfg(all(test, feature = "std"))]
+mod still;
+#[cfg(feature = "std")]
+mod usage;
 
 pub use crate::residency::bucket;
 pub use cached::cached;
 #[cfg(feature = "std")]
-pub use maps::{Maps, Permissions, Region, maps};
+pub use detail::Detail;
+#[cfg(feature = "std")]
+pub use maps::{Backing, Maps, Permissions, Region, maps, maps_with};
 #[cfg(feature = "std")]
 pub use open::open;
 #[cfg(feature = "std")]
@@ -28,3 +42,5 @@ pub use process::Process;
 pub use purpose::{Purpose, Segment};
 #[cfg(feature = "std")]
 pub use states::pages_of;
+#[cfg(feature = "std")]
+pub use usage::Usage;
