@@ -3,7 +3,7 @@
 //! To the kernel such a stack is anonymous memory like any other. It does tell the stack pointer of
 //! a thread that waits in a system call; of one that runs it tells nothing, and so does this.
 
-use super::process::{Folder, read_all};
+use super::folder::{Folder, read_all};
 use bifolio_sys::fs::fd::AsFd;
 use bifolio_sys::fs::{Mode, OFlags, openat};
 use std::ffi::CString;

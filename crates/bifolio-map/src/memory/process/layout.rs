@@ -1,7 +1,7 @@
 //! Which mappings a process has: asked one by one (`PROCMAP_QUERY`), or read as text.
 
+use super::folder::read_all;
 use super::maps::{Backing, Permissions, Region};
-use super::process::read_all;
 use super::purpose::Purpose;
 use super::usage::Usage;
 use bifolio_sys::Errno;
@@ -149,7 +149,7 @@ fn unescape(name: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::still::Still;
+    use crate::memory::process::still::Still;
 
     #[test]
     fn lines_are_understood_whatever_the_file_is_called() {

@@ -3,7 +3,7 @@
 //! A page counts as resident if the process has it mapped: a page that is in the page cache, but
 //! that this process did not touch, does not.
 
-use super::process::{Folder, Process};
+use super::folder::{Folder, Process};
 use crate::error::Result;
 use crate::residency::{Residency, Resident, Untold, bucket};
 use bifolio_sys::Errno;

@@ -1,7 +1,7 @@
 //! The address space of a process as data: what is mapped where, and what for.
 
 use super::detail::{self, Detail};
-use super::process::{Folder, Process};
+use super::folder::{Folder, Process};
 use super::purpose::{self, Purpose};
 use super::usage::Usage;
 use crate::error::Result;

@@ -4,9 +4,9 @@
 //!    pieces. So its layout is asked for before and after everything else, and all of it again
 //!    where the two differ, a few times.
 
+use super::folder::{Folder, read_all};
 use super::layout;
 use super::maps::Region;
-use super::process::{Folder, read_all};
 use super::smaps;
 use super::states::Pagemap;
 use super::usage::Usage;
@@ -167,7 +167,7 @@ fn scan(pagemap: &Pagemap, regions: &mut [Region], has_more: bool) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::still::Still;
+    use crate::memory::process::still::Still;
 
     #[test]
     fn without_the_scan_the_numbers_come_from_the_text() {

@@ -3,8 +3,8 @@
 //! The kernel writes ` (deleted)` behind the path of a file that has lost its name, and a file may
 //! be called so: only a look at that path can tell, where the file has its inode.
 
+use super::folder::Folder;
 use super::maps::{Backing, Region};
-use super::process::Folder;
 use super::purpose::Purpose;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -5,8 +5,8 @@
 //! device, which a memory file of our own tells.
 
 use super::files::Files;
+use super::folder::Folder;
 use super::maps::Region;
-use super::process::Folder;
 use super::stacks;
 use bifolio_sys::Errno;
 use bifolio_sys::fs::fd::OwnedFd;
@@ -87,6 +87,7 @@ impl fmt::Display for Purpose {
             Purpose::File => "file",
             Purpose::Heap => "heap",
             Purpose::MainStack => "main stack",
+            Purpose::ThreadStack(id) => return write!(f, "stack of thread {id}"),
             Purpose::Anonymous => "anonymous",
             Purpose::SharedAnonymous => "shared anonymous",
             Purpose::SharedMemory => "shared memory",

@@ -1,6 +1,6 @@
 //! A process that stands still, for tests: it has read its input, and waits for more.
 
-use super::process::{Folder, Process};
+use super::folder::{Folder, Process};
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 
