@@ -3,8 +3,11 @@
 #[path = "../scratch/mod.rs"]
 mod scratch;
 
+mod known;
+mod made;
 mod pages;
 mod people;
+mod restless;
 
 use scratch::scenario;
 
@@ -13,6 +16,7 @@ use scratch::scenario;
 fn scenarios() {
     match scenario().as_deref() {
         None => {}
+        Some("known") => made::make(),
         Some("stranger") => people::stranger(),
         Some(other) => panic!("no scenario is called {other}"),
     }

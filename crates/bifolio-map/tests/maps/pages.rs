@@ -1,8 +1,15 @@
 //! The states of pages, counted by bucket.
 
 use super::scratch::Random;
-use bifolio_map::memory::{Process, bucket, pages_of};
-use bifolio_map::{AnonMap, ErrorKind, Mapping, Pages, Residency, Resident, page::page_size};
+use bifolio_map::memory::{Detail, Process, bucket, maps_with, pages_of};
+use bifolio_map::{
+    AnonMap, Errno, ErrorKind, Mapping, Pages, Residency, Resident, page::page_size,
+};
+use bifolio_sys::mm::{
+    RegisterMode, USER_MODE_ONLY, UffdFeatures, uffdio_api, uffdio_register, uffdio_writeprotect,
+    userfaultfd,
+};
+use std::os::fd::OwnedFd;
 
 pub(crate) fn known(residency: Residency) -> Resident {
     match residency {
@@ -62,4 +69,40 @@ fn addresses_without_a_mapping_have_no_pages() {
     assert_eq!(buckets.map(|bucket| known(bucket).total_pages), [2, 3, 3]);
     let beyond = pages_of(Process::this(), 0..usize::MAX, &mut buckets).unwrap_err();
     assert_eq!(beyond.kind(), ErrorKind::TooLarge);
+}
+
+/// Has the kernel mark every page, of memory that is not there yet too.
+fn track(range: std::ops::Range<usize>) -> Result<OwnedFd, Errno> {
+    let tracker = userfaultfd(USER_MODE_ONLY)?;
+    let features = UffdFeatures::WP_ASYNC | UffdFeatures::WP_UNPOPULATED;
+    uffdio_api(&tracker, features | UffdFeatures::PAGEFAULT_FLAG_WP)?;
+    uffdio_register(&tracker, range.clone(), RegisterMode::WriteProtect)?;
+    uffdio_writeprotect(&tracker, range, true)?;
+    Ok(tracker)
+}
+
+/// The kernel calls a page that is marked, and was never there, swapped.
+#[test]
+fn pages_that_are_tracked_are_not_said_to_be_in_swap() {
+    let page = page_size().bytes();
+    let mut map = AnonMap::new(64 * page).unwrap();
+    for at in 0..16 {
+        map[at * page] = 1;
+    }
+    let start = map.as_ptr().addr();
+    let range = start..start + map.len();
+    let tracker = match track(range.clone()) {
+        Ok(tracker) => tracker,
+        Err(errno) => return println!("skipped: writes cannot be tracked here ({errno})"),
+    };
+    let mut buckets = [Residency::default(); 4];
+    pages_of(Process::this(), range, &mut buckets).unwrap();
+    assert_eq!(buckets.map(|bucket| known(bucket).resident_pages), [16, 0, 0, 0]);
+    for swapped in buckets.map(|bucket| known(bucket).swapped_pages) {
+        assert!(matches!(swapped, None | Some(0)), "{swapped:?}");
+    }
+    let found = maps_with(Process::this(), Detail::Pages).unwrap();
+    let region = found.find(start).unwrap();
+    assert!(matches!(region.usage.swapped_bytes, None | Some(0)), "{region:?}");
+    drop(tracker);
 }

@@ -1,50 +1,39 @@
 //! Which mappings a process has: asked one by one (`PROCMAP_QUERY`), or read as text.
-//!
-//! 1. Either way the kernel answers piece by piece, and the process may change its mappings between
-//!    two pieces. So they are asked for again until two answers in a row are the same, a few times.
 
-use super::maps::{Permissions, Region};
-use super::process::{Folder, read_all};
+use super::folder::read_all;
+use super::maps::{Backing, Permissions, Region};
 use super::purpose::Purpose;
-use crate::error::Result;
+use super::usage::Usage;
 use bifolio_sys::Errno;
 use bifolio_sys::mm::{Find, ProtFlags, Vma, procmap_query};
 use core::ops::Range;
 use std::fs::File;
 use std::vec::Vec;
 
-/// How often to ask again.
-const ATTEMPTS_MAX: usize = 4;
-
 /// The kernel writes no longer name than this.
 const NAME_BYTES_MAX: usize = 4096;
 
-/// The mappings of a process, and whether all were there at one moment (1).
-pub(super) fn read(folder: &Folder) -> Result<(Vec<Region>, bool)> {
-    let answer = folder.file(c"maps").and_then(|maps| match settle(|| by_query(&maps)) {
+/// The mappings that an open /proc/PID/maps tells; none, or `SRCH`, where that memory is gone.
+pub(super) fn read(maps: &File) -> Result<Vec<Region>, Errno> {
+    match by_query(maps) {
         // NAMETOOLONG: the text has names of any length.
-        Err(Errno::NOTTY | Errno::NOSYS | Errno::NAMETOOLONG) => settle(|| by_text(&maps)),
+        Err(Errno::NOTTY | Errno::NOSYS | Errno::NAMETOOLONG) => by_text(maps),
         answer => answer,
-    });
-    match answer {
-        Ok((regions, _)) if regions.is_empty() => Err(folder.without_memory()),
-        Ok(answer) => Ok(answer),
-        Err(Errno::SRCH) => Err(folder.without_memory()),
-        Err(errno) => Err(folder.refused(errno)),
     }
 }
 
-/// Asks until two answers are the same (1).
-fn settle(ask: impl Fn() -> Result<Vec<Region>, Errno>) -> Result<(Vec<Region>, bool), Errno> {
-    let mut last = ask()?;
-    for _ in 1..ATTEMPTS_MAX {
-        let again = ask()?;
-        if again == last {
-            return Ok((again, true));
-        }
-        last = again;
+/// Whether two layouts are the same, whatever is known besides.
+pub(super) fn is_same(one: &[Region], other: &[Region]) -> bool {
+    fn key(region: &Region) -> impl PartialEq + '_ {
+        let file = (&region.name, region.offset_bytes, region.inode, region.device);
+        (&region.range, region.permissions, region.is_shared, file)
     }
-    Ok((last, false))
+    one.len() == other.len() && one.iter().map(key).eq(other.iter().map(key))
+}
+
+/// Whether it is the one page that the text shows for every process and that none has mapped.
+pub(super) fn is_everybodys(region: &Region) -> bool {
+    &*region.name == b"[vsyscall]"
 }
 
 /// Asks for one mapping after the other.
@@ -75,6 +64,9 @@ impl From<Vma<'_>> for Region {
             inode: vma.inode,
             device: vma.device,
             page_size_bytes: Some(vma.page_size_bytes),
+            backing: Backing::Unknown,
+            is_deleted: None,
+            usage: Usage::default(),
         }
     }
 }
@@ -85,16 +77,14 @@ fn by_text(maps: &File) -> Result<Vec<Region>, Errno> {
     let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
     let mut regions = Vec::new();
     for line in lines {
-        let region = parse(line).ok_or(Errno::IO)?;
-        if &*region.name != b"[vsyscall]" {
-            regions.push(region);
-        }
+        regions.push(parse(line).ok_or(Errno::IO)?);
     }
+    regions.retain(|region| !is_everybodys(region));
     Ok(regions)
 }
 
 /// A line of proc_pid_maps(5): `START-END PERMS OFFSET MAJOR:MINOR INODE   NAME`.
-fn parse(line: &[u8]) -> Option<Region> {
+pub(super) fn parse(line: &[u8]) -> Option<Region> {
     let mut rest = line;
     let mut word = || {
         let end = rest.iter().position(|&byte| byte == b' ').unwrap_or(rest.len());
@@ -120,6 +110,9 @@ fn parse(line: &[u8]) -> Option<Region> {
         inode: number(inode, 10)?,
         device: (major.try_into().ok()?, minor.try_into().ok()?),
         page_size_bytes: None,
+        backing: Backing::Unknown,
+        is_deleted: None,
+        usage: Usage::default(),
     })
 }
 
@@ -156,7 +149,7 @@ fn unescape(name: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Process;
+    use crate::memory::process::still::Still;
 
     #[test]
     fn lines_are_understood_whatever_the_file_is_called() {
@@ -187,25 +180,16 @@ mod tests {
 
     #[test]
     fn both_ways_of_asking_agree() {
-        // Another process, which changes nothing while it waits.
-        let mut child = std::process::Command::new("cat")
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        use std::io::{Read as _, Write as _};
-        child.stdin.as_mut().unwrap().write_all(b"ready").unwrap();
-        child.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
-        let folder = Folder::open(Process::from(child.id())).unwrap();
+        let still = Still::new();
+        let folder = still.folder();
         let maps = folder.file(c"maps").unwrap();
-        let (text, is_consistent) = settle(|| by_text(&maps)).unwrap();
-        assert!(is_consistent && text.len() > 10, "{text:?}");
-        match settle(|| by_query(&maps)) {
-            Ok((queried, _)) => assert_eq!(without_page_size(queried), text),
+        let text = by_text(&maps).unwrap();
+        assert!(text.len() > 10, "{text:?}");
+        match by_query(&maps) {
+            Ok(queried) => assert_eq!(without_page_size(queried), text),
             Err(errno) => std::println!("skipped: no PROCMAP_QUERY ({errno})"),
         }
-        drop(child.stdin.take());
-        child.wait().unwrap();
+        still.end();
         // The descriptor still means the address space that is gone, and nothing else.
         assert_eq!(by_text(&maps), Err(Errno::SRCH));
         assert!(matches!(by_query(&maps), Err(Errno::SRCH | Errno::NOTTY)));

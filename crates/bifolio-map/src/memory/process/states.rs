@@ -3,7 +3,7 @@
 //! A page counts as resident if the process has it mapped: a page that is in the page cache, but
 //! that this process did not touch, does not.
 
-use super::process::{Folder, Process};
+use super::folder::{Folder, Process};
 use crate::error::Result;
 use crate::residency::{Residency, Resident, Untold, bucket};
 use bifolio_sys::Errno;
@@ -82,6 +82,8 @@ pub fn pages_of(
 /// An open /proc/PID/pagemap of an address space that was there when it was opened.
 pub(super) struct Pagemap {
     file: File,
+    /// What `PAGEMAP_SCAN` can report; `None` where there is none.
+    scans: Option<Categories>,
 }
 
 /// Adjacent pages in the same state.
@@ -94,30 +96,44 @@ impl Pagemap {
     /// `SRCH` where there is no address space: old kernels let such a file be opened, and its first
     /// entry is the one question that all of them answer well.
     pub(super) fn new(file: File) -> Result<Pagemap, Errno> {
-        match pagemap_read(&file, 0, &mut [PagemapEntry::default()])? {
-            0 => Err(Errno::SRCH),
-            _ => Ok(Pagemap { file }),
+        if pagemap_read(&file, 0, &mut [PagemapEntry::default()])? == 0 {
+            return Err(Errno::SRCH);
         }
+        // Before Linux 6.15 there is no GUARD.
+        let kinds = [STATES.or(Categories::GUARD), STATES];
+        let scans = kinds.into_iter().find(|&report| {
+            let nothing = PagemapScan { report, ..PagemapScan::default() };
+            pagemap_scan(&file, &nothing, &mut []).is_ok()
+        });
+        Ok(Pagemap { file, scans })
+    }
+
+    /// Whether [`scan`](Self::scan) works.
+    pub(super) fn can_scan(&self) -> bool {
+        self.scans.is_some()
+    }
+
+    /// Whether a scan reports guard pages.
+    pub(super) fn knows_guards(&self) -> bool {
+        self.scans.is_some_and(|report| report.contains(Categories::GUARD))
     }
 
     fn count(&self, range: Range<usize>, buckets: &mut [Residency]) -> Result<(), Errno> {
         let page = page_size();
         let start = range.start & !(page.bytes() - 1);
         let end = range.end.checked_next_multiple_of(page.bytes()).ok_or(Errno::OVERFLOW)?;
-        let mut counts = Counts::new(start..end, buckets, true);
-        match self.scan(start..end, |run| counts.add(&run)) {
-            Err(Errno::NOTTY | Errno::NOSYS) => {
-                let mut counts = Counts::new(start..end, buckets, false);
-                self.read(start..end, |run| counts.add(&run))
-            }
-            answer => answer,
+        let mut counts = Counts::new(start..end, buckets, self.can_scan());
+        if self.can_scan() {
+            self.scan(start..end, |run| counts.add(&run))
+        } else {
+            self.read(start..end, |run| counts.add(&run))
         }
     }
 
     /// Gives every run of pages in `range` of which there is something to say, in order, by
-    /// `PAGEMAP_SCAN`; `NOTTY` or `NOSYS` where that is missing, before the first.
+    /// `PAGEMAP_SCAN`.
     pub(super) fn scan(&self, range: Range<usize>, mut each: impl FnMut(Run)) -> Result<(), Errno> {
-        let mut report = STATES | Categories::GUARD;
+        let report = self.scans.ok_or(Errno::NOTTY)?;
         let mut regions = [PageRegion::default(); 256];
         let mut at = range.start;
         while at < range.end {
@@ -127,14 +143,7 @@ impl Pagemap {
                 report,
                 ..PagemapScan::default()
             };
-            let scanned = match pagemap_scan(&self.file, &query, &mut regions) {
-                // Before Linux 6.15 there is no GUARD.
-                Err(Errno::INVAL) if report != STATES => {
-                    report = STATES;
-                    continue;
-                }
-                answer => answer?,
-            };
+            let scanned = pagemap_scan(&self.file, &query, &mut regions)?;
             for region in scanned.regions {
                 let pages = region.start as usize..region.end as usize;
                 each(Run { pages, is: region.categories });
@@ -258,5 +267,62 @@ fn count(known: &mut Resident, run: &Run, pages: u64) {
         Some(false) => {}
         Some(true) => known.swapped_pages = known.swapped_pages.map(|count| count + pages),
         None => known.swapped_pages = None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AnonMap;
+    use crate::mapping::Mapping;
+    use crate::pages::{Advice, Pages};
+
+    #[test]
+    fn both_ways_of_counting_agree() {
+        let page = page_size().bytes();
+        let mut map = AnonMap::new(2000 * page).unwrap();
+        map.advise(0..map.len(), Advice::NoHugePage).unwrap();
+        // Runs of different lengths, and more of them than one call returns.
+        for at in (0..2000).filter(|at| at % 7 < 3 && at % 11 != 0) {
+            map[at * page] = 1;
+        }
+        let folder = Folder::open(Process::this()).unwrap();
+        let pagemap = Pagemap::new(folder.file(c"pagemap").unwrap()).unwrap();
+        let start = map.as_ptr().addr();
+        let range = start..start + map.len();
+        let counted = |by_scan: bool| {
+            let mut buckets = [Residency::default(); 13];
+            let mut counts = Counts::new(range.clone(), &mut buckets, true);
+            let each = |run: Run| counts.add(&run);
+            if by_scan {
+                pagemap.scan(range.clone(), each).unwrap();
+            } else {
+                pagemap.read(range.clone(), each).unwrap();
+            }
+            buckets
+        };
+        let read = counted(false);
+        assert!(read.iter().all(|bucket| matches!(bucket, Residency::Known(known)
+            if known.resident_pages > 0 && known.resident_pages < known.total_pages)));
+        if pagemap.can_scan() {
+            assert_eq!(counted(true), read);
+        } else {
+            std::println!("skipped: no PAGEMAP_SCAN");
+        }
+    }
+
+    #[test]
+    fn pages_that_are_marked_are_not_said_to_be_in_swap() {
+        let run = |is| Run { pages: 0..1, is };
+        let swapped = Categories::SWAPPED;
+        assert_eq!(run(Categories::PRESENT).is_swapped(), Some(false));
+        assert_eq!(
+            run(swapped | Categories::GUARD | Categories::WRITTEN).is_swapped(),
+            Some(false)
+        );
+        assert_eq!(run(swapped | Categories::WRITTEN).is_swapped(), Some(true));
+        assert_eq!(run(swapped | Categories::WPALLOWED).is_swapped(), None);
+        let both = swapped | Categories::WPALLOWED | Categories::WRITTEN;
+        assert_eq!(run(both).is_swapped(), Some(true));
     }
 }

@@ -4,9 +4,14 @@
 //! of what lies on the kernel's own file system of memory count only with the number of that
 //! device, which a memory file of our own tells.
 
+use super::files::Files;
+use super::folder::Folder;
 use super::maps::Region;
-use super::process::Folder;
+use super::stacks;
+use bifolio_sys::Errno;
+use bifolio_sys::fs::fd::OwnedFd;
 use bifolio_sys::fs::{MemfdFlags, fstat, major, memfd_create, minor};
+use bifolio_sys::mm::memfd_secret;
 use bifolio_sys::page::page_size;
 use core::fmt;
 use std::collections::BTreeSet;
@@ -15,8 +20,8 @@ use std::vec::Vec;
 
 /// What a mapping is for.
 ///
-/// The kernel calls most memory anonymous, whatever the program does with it: a thread's stack, a
-/// large allocation. So does this.
+/// The kernel calls most memory anonymous, whatever the program does with it: a large allocation,
+/// a runtime's heap, the stack of a thread that runs just now. So does this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Purpose {
@@ -31,6 +36,9 @@ pub enum Purpose {
     Heap,
     /// The stack of the first thread, named `[stack]`.
     MainStack,
+    /// Private memory into which the stack pointer of the thread with this number points, while
+    /// that waits in a system call.
+    ThreadStack(u32),
     /// Private memory without a file.
     Anonymous,
     /// Memory without a file that children share.
@@ -79,6 +87,7 @@ impl fmt::Display for Purpose {
             Purpose::File => "file",
             Purpose::Heap => "heap",
             Purpose::MainStack => "main stack",
+            Purpose::ThreadStack(id) => return write!(f, "stack of thread {id}"),
             Purpose::Anonymous => "anonymous",
             Purpose::SharedAnonymous => "shared anonymous",
             Purpose::SharedMemory => "shared memory",
@@ -112,8 +121,9 @@ struct Evidence<'a> {
     program: Vec<u8>,
     /// The files of which some pages may be executed.
     executable: BTreeSet<File<'a>>,
-    /// The device of memory without a named file.
+    /// The devices of memory without a named file, and of secret memory.
     memory_device: Option<(u32, u32)>,
+    secret_device: Option<(u32, u32)>,
 }
 
 /// A file as a mapping tells it: one path may mean several, and one file have several.
@@ -123,7 +133,7 @@ fn file_of(region: &Region) -> File<'_> {
     (region.device, region.inode, &region.name)
 }
 
-/// Finds out the purpose of each region.
+/// Finds out the purpose of each region, and what follows from that.
 pub(super) fn assign(folder: &Folder, regions: &mut [Region]) {
     let executable = regions.iter().filter(|region| {
         region.permissions.execute && region.inode != 0 && region.name.starts_with(b"/")
@@ -132,7 +142,8 @@ pub(super) fn assign(folder: &Folder, regions: &mut [Region]) {
         program: std::fs::read_link(folder.path("exe"))
             .map_or_else(|_| Vec::new(), |path| path.into_os_string().into_vec()),
         executable: executable.map(file_of).collect(),
-        memory_device: memory_device(),
+        memory_device: device(memfd_create("bifolio-device", MemfdFlags::CLOEXEC)),
+        secret_device: device(memfd_secret()),
     };
     let mut purposes: Vec<Purpose> =
         regions.iter().map(|region| evidence.purpose(region)).collect();
@@ -145,15 +156,25 @@ pub(super) fn assign(folder: &Folder, regions: &mut [Region]) {
             purposes[at] = Purpose::Program(Segment::Zeroed);
         }
     }
+    for (thread, pointer) in stacks::pointers(folder) {
+        let at = regions.partition_point(|region| region.range.end <= pointer);
+        if regions.get(at).is_some_and(|region| region.range.contains(&pointer))
+            && purposes[at] == Purpose::Anonymous
+        {
+            purposes[at] = Purpose::ThreadStack(thread);
+        }
+    }
+    let files = Files::of(folder);
     for (region, purpose) in regions.iter_mut().zip(purposes) {
         region.purpose = purpose;
+        region.backing = files.backing(region);
+        region.is_deleted = files.is_deleted(region);
     }
 }
 
-/// The number of the device of memory files, and of all other memory that is shared without a name.
-fn memory_device() -> Option<(u32, u32)> {
-    let file = memfd_create("bifolio-device", MemfdFlags::CLOEXEC).ok()?;
-    let device = fstat(&file).ok()?.st_dev;
+/// The number of a file's device, which all files of its kind have.
+fn device(file: Result<OwnedFd, Errno>) -> Option<(u32, u32)> {
+    let device = fstat(file.ok()?).ok()?.st_dev;
     Some((major(device), minor(device)))
 }
 
@@ -184,6 +205,9 @@ impl Evidence<'_> {
             && let Some(purpose) = purpose_of_memory(name)
         {
             return purpose;
+        }
+        if self.secret_device == Some(region.device) {
+            return Purpose::Secret;
         }
         let has_huge_pages =
             region.page_size_bytes.is_some_and(|size| size > page_size().bytes() as u64);
