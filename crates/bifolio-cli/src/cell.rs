@@ -7,6 +7,7 @@
 use crate::console::Console;
 use anstyle::{AnsiColor, Style};
 use bifolio::{Residency, Resident, Untold};
+use ratatui::style::Color;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
@@ -134,6 +135,36 @@ impl Cell {
         }
     }
 
+    /// What stands for several cells, of which only their states are known: the part in memory is
+    /// then about right.
+    pub(crate) fn together(cells: &[Cell]) -> Cell {
+        let any = |state: Cell| cells.contains(&state);
+        let all = |state: Cell| cells.iter().all(|&cell| cell == state);
+        if let Some(first) = cells.first().copied().filter(|&first| all(first)) {
+            return first;
+        }
+        for state in [Cell::Unknown, Cell::Dirty, Cell::Writeback] {
+            if any(state) {
+                return state;
+            }
+        }
+        let sixths = |cell: &Cell| match cell {
+            Cell::Huge | Cell::Resident => 6,
+            Cell::Most => 5,
+            Cell::Half => 3,
+            Cell::Few => 1,
+            _ => 0,
+        };
+        let pages = Counts {
+            total_pages: 6 * cells.len() as u64,
+            resident_pages: cells.iter().map(sixths).sum(),
+            evicted_pages: u64::from(any(Cell::PushedOut)),
+            huge_pages: u64::from(any(Cell::Huge)),
+            ..Counts::default()
+        };
+        Cell::of_counts(&pages, false)
+    }
+
     fn look(self) -> &'static Look {
         &LOOKS[self as usize]
     }
@@ -153,9 +184,24 @@ impl Cell {
         self.look().name
     }
 
+    /// What stands before its meaning in a legend: the glyph, or a word where that is blank.
+    pub(crate) fn key(self) -> String {
+        if self == Cell::Hole { "blank:".to_owned() } else { self.glyph().to_string() }
+    }
+
+    /// The state that a glyph says.
+    pub(crate) fn from_glyph(glyph: char) -> Option<Cell> {
+        LOOKS.iter().find(|look| look.glyph == glyph).map(|look| look.cell)
+    }
+
     /// Its colour, for text.
     pub(crate) fn style(self) -> Style {
         self.look().color.on_default()
+    }
+
+    /// Its colour, for a screen.
+    pub(crate) fn color(self) -> Color {
+        self.look().color.into()
     }
 }
 
@@ -170,23 +216,27 @@ pub(crate) fn bar(cells: &[Cell], console: &Console) -> String {
     text
 }
 
+/// The states of `cells`, each once, in the order of a legend.
+pub(crate) fn states(cells: &[Cell]) -> Vec<Cell> {
+    let mut is_there = [false; LOOKS.len()];
+    cells.iter().for_each(|&cell| is_there[cell as usize] = true);
+    LOOKS.iter().map(|look| look.cell).filter(|&cell| is_there[cell as usize]).collect()
+}
+
 /// What the glyphs of `cells` mean, each state once, in lines of at most `columns`.
 pub(crate) fn legend(cells: &[Cell], console: &Console, columns: usize) -> Vec<String> {
-    let mut states = cells.to_vec();
-    states.sort_unstable();
-    states.dedup();
     let (mut lines, mut used) = (vec![], columns);
-    for state in states {
-        let glyph = if state == Cell::Hole { "blank:".into() } else { state.glyph().to_string() };
-        let width = glyph.chars().count() + 1 + state.meaning().chars().count();
+    for state in states(cells) {
+        let width = state.key().chars().count() + 1 + state.meaning().chars().count();
         if used + 2 + width > columns {
             lines.push(String::new());
             used = 0;
         }
         let Some(line) = lines.last_mut() else { continue };
         let gap = if used == 0 { "" } else { "  " };
-        let glyph = console.paint(state.style(), glyph);
-        let _ = write!(line, "{gap}{glyph} {}", state.meaning());
+        let key = console.paint(state.style(), state.key());
+        // Nothing fails that writes to a string.
+        let _ = write!(line, "{gap}{key} {}", state.meaning());
         used += gap.len() + width;
     }
     lines
@@ -211,6 +261,23 @@ mod tests {
 
     fn pages(total: u64, resident: u64) -> Counts {
         Counts { total_pages: total, resident_pages: resident, ..Counts::default() }
+    }
+
+    #[test]
+    fn cells_together_are_what_their_pages_would_be() {
+        for (cells, together) in [
+            (&[Cell::Hole, Cell::Hole][..], Cell::Hole),
+            (&[Cell::Hole, Cell::Absent], Cell::Absent),
+            (&[Cell::Absent, Cell::PushedOut], Cell::PushedOut),
+            (&[Cell::Resident, Cell::Absent], Cell::Half),
+            (&[Cell::Resident, Cell::Huge], Cell::Huge),
+            (&[Cell::Few; 3], Cell::Few),
+            (&[Cell::Few, Cell::Absent], Cell::Few),
+            (&[Cell::Resident, Cell::Dirty, Cell::Writeback], Cell::Dirty),
+            (&[Cell::Dirty, Cell::Unknown], Cell::Unknown),
+        ] {
+            assert_eq!(Cell::together(cells), together, "{cells:?}");
+        }
     }
 
     #[test]

@@ -43,6 +43,7 @@ enum Command {
     Patch(cmd::patch::Args),
     Picture(cmd::picture::Args),
     Tour(cmd::tour::Args),
+    Watch(cmd::watch::Args),
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),
 }
@@ -60,6 +61,7 @@ impl Command {
             Command::Patch(_) => "patch",
             Command::Picture(_) => "picture",
             Command::Tour(_) => "tour",
+            Command::Watch(_) => "watch",
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
         }
@@ -76,6 +78,7 @@ impl Command {
             Command::Patch(args) => cmd::patch::run(&args, console),
             Command::Picture(args) => cmd::picture::run(&args, console),
             Command::Tour(args) => cmd::tour::run(&args, console),
+            Command::Watch(args) => cmd::watch::run(&args, console),
             Command::Completions(args) => cmd::completions::run(&args, console),
             Command::Man(args) => cmd::man::run(&args, console),
         }

@@ -17,6 +17,7 @@ const COMMANDS: &[&str] = &[
     "patch",
     "picture",
     "tour",
+    "watch",
 ];
 
 #[test]

@@ -11,3 +11,4 @@ pub(crate) mod man;
 pub(crate) mod patch;
 pub(crate) mod picture;
 pub(crate) mod tour;
+pub(crate) mod watch;

@@ -1,0 +1,76 @@
+//! How often something is done: at a period, and never so often that it takes much of a core.
+
+use std::time::{Duration, Instant};
+
+/// The part of a core that looking may take: one of so many.
+const PART: u32 = 30;
+
+/// How many of the last times count.
+const RECENT: usize = 4;
+
+/// When to do the next time what takes its time.
+#[derive(Debug)]
+pub(super) struct Pace {
+    period: Duration,
+    recent: [Duration; RECENT],
+    count: usize,
+    next: Instant,
+}
+
+impl Pace {
+    /// For something that is due now, and then once in a period.
+    pub(super) fn new(period: Duration, now: Instant) -> Pace {
+        Pace { period, recent: [Duration::ZERO; RECENT], count: 0, next: now }
+    }
+
+    /// When it is due.
+    pub(super) fn next(&self) -> Instant {
+        self.next
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        now >= self.next
+    }
+
+    /// It was begun then and took so long.
+    pub(super) fn done(&mut self, began: Instant, took: Duration) {
+        self.recent[self.count % RECENT] = took;
+        self.count += 1;
+        self.next = began + self.current();
+    }
+
+    /// It is due at once.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.next = now;
+    }
+
+    /// The period as it is: the shortest of the last times decides, since the others may have
+    /// waited for a core.
+    pub(super) fn current(&self) -> Duration {
+        let least = self.recent[..self.count.min(RECENT)].iter().min();
+        self.period.max(least.copied().unwrap_or_default() * PART)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_long_is_done_less_often_and_one_delay_does_not_count() {
+        let (now, period) = (Instant::now(), Duration::from_millis(100));
+        let mut pace = Pace::new(period, now);
+        assert!(pace.is_due(now));
+        pace.done(now, Duration::from_millis(1));
+        assert_eq!(pace.next(), now + period);
+        assert!(!pace.is_due(now));
+        pace.done(now, Duration::from_secs(1));
+        assert_eq!(pace.current(), period);
+        for _ in 0..RECENT {
+            pace.done(now, Duration::from_millis(10));
+        }
+        assert_eq!(pace.current(), Duration::from_millis(300));
+        pace.hurry(now);
+        assert!(pace.is_due(now));
+    }
+}

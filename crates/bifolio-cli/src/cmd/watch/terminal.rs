@@ -1,0 +1,81 @@
+//! The terminal: taken when the screen begins, and given back however the program ends.
+//!
+//! 1. From [`Screen::take`] on, whatever ends the process by Rust's means (a return, an error, a
+//!    panic) restores the terminal: by [`Drop`], and by the hook of panics before their message is
+//!    printed.
+//! 2. SIGINT, SIGTERM, SIGHUP and SIGTSTP set a flag only; who runs the screen asks for it many
+//!    times a second, restores the terminal and then lets the signal do what it does by default.
+//!
+//! SIGKILL and SIGSTOP cannot be seen by anybody; `reset` helps then.
+
+use crate::failure::Failure;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{EnterAlternateScreen, enable_raw_mode};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The signals that end or stop the program.
+const SIGNALS: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGTSTP];
+
+/// The terminal while it shows the screen.
+pub(super) struct Screen {
+    pub(super) terminal: DefaultTerminal,
+    flags: [Arc<AtomicBool>; SIGNALS.len()],
+}
+
+impl Screen {
+    /// Takes the terminal: raw, and on its other screen.
+    pub(super) fn take() -> Result<Screen, Failure> {
+        let flags: [Arc<AtomicBool>; SIGNALS.len()] = Default::default();
+        for (signal, flag) in SIGNALS.iter().zip(&flags) {
+            signal_hook::flag::register(*signal, Arc::clone(flag)).map_err(unusable)?;
+        }
+        // Its hook restores the terminal before a panic is printed.
+        let terminal = ratatui::try_init().map_err(|error| {
+            ratatui::restore();
+            unusable(error)
+        })?;
+        Ok(Screen { terminal, flags })
+    }
+
+    /// The signal that came since it was asked last.
+    pub(super) fn signal(&self) -> Option<i32> {
+        let came = |flag: &Arc<AtomicBool>| flag.swap(false, Ordering::SeqCst);
+        self.flags.iter().position(came).map(|index| SIGNALS[index])
+    }
+
+    /// Gives the terminal back, lets a signal do what it does by default, and takes the terminal
+    /// again where that did not end the process.
+    pub(super) fn obey(&mut self, signal: i32) -> Result<(), Failure> {
+        self.terminal.show_cursor().map_err(unusable)?;
+        ratatui::restore();
+        signal_hook::low_level::emulate_default_handler(signal).map_err(unusable)?;
+        enable_raw_mode().map_err(unusable)?;
+        execute!(std::io::stdout(), EnterAlternateScreen).map_err(unusable)?;
+        self.terminal.clear().map_err(unusable)
+    }
+
+    /// As Ctrl-C, which is a key while the terminal is raw.
+    pub(super) fn interrupt(&mut self) -> Result<(), Failure> {
+        self.obey(SIGINT)
+    }
+
+    /// As Ctrl-Z, which is a key while the terminal is raw.
+    pub(super) fn suspend(&mut self) -> Result<(), Failure> {
+        self.obey(SIGTSTP)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
+}
+
+/// What a terminal refused.
+pub(super) fn unusable(error: std::io::Error) -> Failure {
+    Failure::message(format!("the terminal cannot be drawn on: {error}"))
+        .with_help("--once prints one picture as text")
+}
