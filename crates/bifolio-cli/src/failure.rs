@@ -86,7 +86,7 @@ impl Failure {
 }
 
 /// Text that may hold the name of a file, with what a terminal would obey written as an escape.
-fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() && c != '\n' { plain.extend(c.escape_default()) } else { plain.push(c) }

@@ -10,4 +10,5 @@ pub(crate) mod info;
 pub(crate) mod man;
 pub(crate) mod patch;
 pub(crate) mod picture;
+pub(crate) mod residency;
 pub(crate) mod tour;

@@ -8,7 +8,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The length of the attacked file: many pages, and a part of one.
 pub(crate) const LEN: usize = (2 << 20) + 1234;
@@ -28,10 +27,6 @@ pub(crate) const ATTACKS: &[(&str, Attack)] = &[
     ("map-and-write", map_and_write),
     ("unlink", unlink),
 ];
-
-/// Those that write while a copy is made.
-pub(crate) const WRITERS: &[(&str, Attack)] =
-    &[("rewrite", rewrite), ("write-for-ever", write_for_ever)];
 
 /// What the attackers write.
 fn poison() -> Vec<u8> {
@@ -83,22 +78,4 @@ fn map_and_write(path: &Path) {
 fn unlink(path: &Path) {
     fs::remove_file(path).unwrap();
     fs::write(path, poison()).unwrap();
-}
-
-/// Writes the whole file by one call, each time with another byte, from 1 on.
-fn rewrite(path: &Path) {
-    static GENERATION: AtomicU8 = AtomicU8::new(0);
-    let generation = GENERATION.fetch_add(1, Ordering::SeqCst) + 1;
-    let file = open(path);
-    let bytes = vec![generation; file.metadata().unwrap().len() as usize];
-    let written = file.write_at(&bytes, 0).unwrap();
-    assert_eq!(written, bytes.len());
-}
-
-/// Writes until the process is killed.
-fn write_for_ever(path: &Path) {
-    let file = open(path);
-    loop {
-        file.write_all_at(b"again", 0).unwrap();
-    }
 }

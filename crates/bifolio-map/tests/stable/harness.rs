@@ -8,7 +8,7 @@
 //! File systems on images are mounted in a namespace of a child's own, so that they vanish with it
 //! however it ends, and their loop devices with them.
 
-use crate::attacks::{ATTACKS, LEN, WRITERS};
+use crate::attacks::{ATTACKS, LEN};
 use crate::scratch::{Scratch, assert_plays, can_mount, child, mounting_child, pattern};
 use bifolio_map::{FileMap, FileSystem, Policy, Rung, Stable};
 use bifolio_sys::fs::file_system;
@@ -27,7 +27,7 @@ use std::thread;
 
 /// A policy under attack.
 pub(crate) struct Defence {
-    /// What it is called.
+    /// What the children call it.
     pub(crate) name: &'static str,
     /// What is asked for.
     pub(crate) policy: fn() -> Policy,
@@ -37,13 +37,6 @@ pub(crate) struct Defence {
     pub(crate) rounds: usize,
 }
 
-/// What is played on each file system by each user: the defences, and by name whatever else gets a
-/// path of its own to play on.
-pub(crate) struct Programme {
-    pub(crate) defences: &'static [Defence],
-    pub(crate) others: &'static [(&'static str, fn(&Path))],
-}
-
 /// The user whom nothing belongs to.
 const STRANGER: u32 = 65534;
 
@@ -51,67 +44,55 @@ const STRANGER: u32 = 65534;
 const READERS: usize = 3;
 
 /// The variables by which children learn what they are to do.
-const PLAY: &str = "BIFOLIO_PLAY";
+const DEFENCE: &str = "BIFOLIO_DEFENCE";
 const FILE: &str = "BIFOLIO_FILE";
 const ATTACK: &str = "BIFOLIO_ATTACK";
 const MKFS: &str = "BIFOLIO_MKFS";
 
-impl Programme {
-    /// Plays all of it in `directory`, as this user, and as another where that can be had.
-    pub(crate) fn play_in(&self, directory: &Path) {
-        self.play_as(None, directory);
-        if geteuid().is_root() {
-            self.play_as(Some(STRANGER), directory);
-        } else {
-            println!("skipped: only root can be another user too");
-        }
+/// Attacks a defence on the file system of `directory`, as this user, and as another where that can
+/// be had.
+pub(crate) fn attack_in(directory: &Path, defence: &Defence) {
+    attack_as(None, directory, defence);
+    if geteuid().is_root() {
+        attack_as(Some(STRANGER), directory, defence);
+    } else {
+        println!("skipped: only root can be another user too");
     }
+}
 
-    fn play_as(&self, user: Option<u32>, directory: &Path) {
-        let scratch = Scratch::for_everyone();
-        // The other user may not be allowed to run this binary where it lies.
-        let binary = scratch.join("binary");
-        fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
-        fs::set_permissions(&binary, Permissions::from_mode(0o755)).unwrap();
-        let defences = self.defences.iter().map(|defence| defence.name);
-        for name in defences.chain(self.others.iter().map(|(name, _)| *name)) {
-            let own = directory.join(format!("{name}-{}", user.unwrap_or(0)));
-            fs::create_dir(&own).unwrap();
-            let mut player = Command::new(&binary);
-            player.args(child("player").get_args()).current_dir("/");
-            player.env("BIFOLIO_CHILD", "player").env(PLAY, name).env(FILE, own.join("data"));
-            if let Some(user) = user {
-                std::os::unix::fs::chown(&own, Some(user), Some(user)).unwrap();
-                player.uid(user).gid(user);
-            }
-            assert_plays(&mut player);
-        }
+fn attack_as(user: Option<u32>, directory: &Path, defence: &Defence) {
+    let scratch = Scratch::for_everyone();
+    // The other user may not be allowed to run this binary where it lies.
+    let binary = scratch.join("binary");
+    fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
+    fs::set_permissions(&binary, Permissions::from_mode(0o755)).unwrap();
+    let own = directory.join(format!("{}-{}", defence.name, user.unwrap_or(0)));
+    fs::create_dir(&own).unwrap();
+    let mut holder = Command::new(&binary);
+    holder.args(child("holder").get_args()).current_dir("/");
+    holder.env("BIFOLIO_CHILD", "holder").env(DEFENCE, defence.name).env(FILE, own.join("data"));
+    if let Some(user) = user {
+        std::os::unix::fs::chown(&own, Some(user), Some(user)).unwrap();
+        holder.uid(user).gid(user);
     }
+    assert_plays(&mut holder);
+}
 
-    /// Plays all of it on an image of a file system made by `mkfs`, mounted by a child.
-    pub(crate) fn play_on_image(mkfs: &str) {
-        if can_mount() {
-            // It is this process that removes the image, when nothing is mounted any more.
-            let scratch = Scratch::new();
-            let mut mounter = mounting_child("mounter");
-            assert_plays(mounter.env(MKFS, mkfs).env(FILE, scratch.join("")));
-        }
+/// Attacks a defence on an image of a file system made by `mkfs`, mounted by a child.
+pub(crate) fn attack_on_image(mkfs: &str, defence: &Defence) {
+    if can_mount() {
+        // It is this process that removes the image, when nothing is mounted any more.
+        let scratch = Scratch::new();
+        let mut mounter = mounting_child("mounter");
+        mounter.env(MKFS, mkfs).env(FILE, scratch.join("")).env(DEFENCE, defence.name);
+        assert_plays(&mut mounter);
     }
+}
 
-    /// Makes the image, mounts it, and plays there.
-    pub(crate) fn mounter(&self) {
-        if let Some(directory) = mount_image() {
-            self.play_in(&directory);
-        }
-    }
-
-    /// Plays what the child was named.
-    pub(crate) fn player(&self) {
-        let (name, path) = (std::env::var(PLAY).unwrap(), path_of_file());
-        match self.defences.iter().find(|defence| defence.name == name) {
-            Some(defence) => hold_all(defence, &path),
-            None => self.others.iter().find(|(other, _)| *other == name).unwrap().1(&path),
-        }
+/// Makes the image, mounts it, and attacks there.
+pub(crate) fn mounter(defences: &[Defence]) {
+    if let Some(directory) = mount_image() {
+        attack_in(&directory, named(defences));
     }
 }
 
@@ -143,21 +124,28 @@ fn path_of_file() -> PathBuf {
     PathBuf::from(std::env::var_os(FILE).unwrap())
 }
 
+fn named(defences: &[Defence]) -> &Defence {
+    let name = std::env::var(DEFENCE).unwrap();
+    defences.iter().find(|defence| defence.name == name).unwrap()
+}
+
 /// Holds stable bytes through every attack.
-fn hold_all(defence: &Defence, path: &Path) {
+pub(crate) fn holder(defences: &[Defence]) {
+    let path = path_of_file();
+    let defence = named(defences);
     let content = pattern(LEN);
     for (name, _) in ATTACKS {
-        let mut attacker = Attacker::start(name, path);
+        let mut attacker = Attacker::start(name, &path);
         for _ in 0..defence.rounds {
-            let _ = fs::remove_file(path);
-            fs::write(path, &content).unwrap();
-            let system = file_system(File::open(path).unwrap()).unwrap();
-            let map = FileMap::open(path).unwrap();
+            let _ = fs::remove_file(&path);
+            fs::write(&path, &content).unwrap();
+            let system = file_system(File::open(&path).unwrap()).unwrap();
+            let map = FileMap::open(&path).unwrap();
             let stable = map.stable(&(defence.policy)()).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(stable.rung(), (defence.rung)(system), "{name} on {system:?}");
             drop(map);
             hold(&stable, &content, &mut attacker, name);
-            assert_ne!(fs::read(path).unwrap(), content, "{name}: nothing was attacked");
+            assert_ne!(fs::read(&path).unwrap(), content, "{name}: nothing was attacked");
         }
     }
 }
@@ -182,13 +170,13 @@ fn hold(stable: &Stable, content: &[u8], attacker: &mut Attacker, name: &str) {
 }
 
 /// A process that attacks whenever it is told to, until it is dropped.
-pub(crate) struct Attacker {
+struct Attacker {
     process: Child,
     line: UnixStream,
 }
 
 impl Attacker {
-    pub(crate) fn start(attack: &str, path: &Path) -> Self {
+    fn start(attack: &str, path: &Path) -> Self {
         let (line, other_end) = UnixStream::pair().unwrap();
         let mut command = child("attacker");
         command.env(ATTACK, attack).env(FILE, path);
@@ -198,17 +186,7 @@ impl Attacker {
 
     /// Has it attack once, and waits until that is done.
     fn attack(&mut self) {
-        self.begin();
-        self.wait();
-    }
-
-    /// Has it attack once.
-    pub(crate) fn begin(&mut self) {
         self.line.write_all(&[1]).unwrap();
-    }
-
-    /// Waits until it has attacked.
-    pub(crate) fn wait(&mut self) {
         self.line.read_exact(&mut [0]).expect("the attacker is alive");
     }
 }
@@ -224,7 +202,7 @@ impl Drop for Attacker {
 pub(crate) fn attacker() {
     let name = std::env::var(ATTACK).unwrap();
     let path = path_of_file();
-    let (_, attack) = ATTACKS.iter().chain(WRITERS).find(|(known, _)| *known == name).unwrap();
+    let (_, attack) = ATTACKS.iter().find(|(known, _)| *known == name).unwrap();
     let mut line =
         UnixStream::from(bifolio_sys::fs::fcntl_dupfd_cloexec(std::io::stdin(), 3).unwrap());
     while line.read_exact(&mut [0]).is_ok() {

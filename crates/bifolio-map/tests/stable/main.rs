@@ -5,46 +5,36 @@ mod scratch;
 
 mod attacks;
 mod harness;
-mod moments;
 
 use bifolio_map::{Policy, Rung};
-use harness::{Defence, Programme};
+use harness::{Defence, attack_in, attack_on_image};
 use scratch::{Scratch, scenario};
 
 /// The policies under attack.
 const DEFENCES: &[Defence] =
     &[Defence { name: "copied", policy: Policy::new, rung: |_| Rung::Copied, rounds: 5 }];
 
-/// What is played on every file system, by every user.
-const PROGRAMME: Programme = Programme {
-    defences: DEFENCES,
-    others: &[
-        ("moment", moments::a_copy_is_of_one_moment),
-        ("restless", moments::a_file_that_never_rests_is_refused),
-    ],
-};
-
 #[test]
 fn bytes_stay_on_the_file_system_of_temporary_files() {
-    PROGRAMME.play_in(&Scratch::for_everyone().join(""));
+    DEFENCES.iter().for_each(|defence| attack_in(&Scratch::for_everyone().join(""), defence));
 }
 
 #[test]
 fn bytes_stay_in_memory() {
     match Scratch::in_memory() {
-        Some(scratch) => PROGRAMME.play_in(&scratch.join("")),
+        Some(scratch) => DEFENCES.iter().for_each(|defence| attack_in(&scratch.join(""), defence)),
         None => println!("skipped: there is no tmpfs"),
     }
 }
 
 #[test]
 fn bytes_stay_on_xfs() {
-    Programme::play_on_image("mkfs.xfs -q");
+    DEFENCES.iter().for_each(|defence| attack_on_image("mkfs.xfs -q", defence));
 }
 
 #[test]
 fn bytes_stay_on_btrfs() {
-    Programme::play_on_image("mkfs.btrfs -q");
+    DEFENCES.iter().for_each(|defence| attack_on_image("mkfs.btrfs -q", defence));
 }
 
 /// Where the children start.
@@ -52,9 +42,9 @@ fn bytes_stay_on_btrfs() {
 fn scenarios() {
     match scenario().as_deref() {
         None => {}
-        Some("player") => PROGRAMME.player(),
+        Some("holder") => harness::holder(DEFENCES),
         Some("attacker") => harness::attacker(),
-        Some("mounter") => PROGRAMME.mounter(),
+        Some("mounter") => harness::mounter(DEFENCES),
         Some(other) => panic!("no scenario is called {other}"),
     }
 }
