@@ -1,7 +1,10 @@
 //! How values look in `--json`, where JSON has no way of its own to say them.
 
 use crate::hex;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 /// A path: a string where it is UTF-8, and `{"hex": "..."}` of its bytes where it is not, so that
 /// none is lost.
@@ -19,6 +22,35 @@ impl Serialize for Path<'_> {
                 .serialize(serializer),
         }
     }
+}
+
+/// A path as [`Path`] writes it: for `serialize_with`.
+pub(crate) fn path<S: Serializer>(
+    path: &std::path::Path,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    Path(path).serialize(serializer)
+}
+
+/// A path as [`Path`] wrote it: for `deserialize_with`.
+pub(crate) fn to_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Raw { hex: String },
+    }
+    let hex = match Written::deserialize(deserializer)? {
+        Written::Text(text) => return Ok(text.into()),
+        Written::Raw { hex } => hex,
+    };
+    let byte = |digits: &[u8]| match digits {
+        &[high, low] => Some(hex::value(high)? << 4 | hex::value(low)?),
+        _ => None,
+    };
+    let bytes: Option<Vec<u8>> = hex.as_bytes().chunks(2).map(byte).collect();
+    let bytes = bytes.ok_or_else(|| serde::de::Error::custom("no hexadecimal digits"))?;
+    Ok(OsString::from_vec(bytes).into())
 }
 
 /// Bytes as a string of two hexadecimal digits each: for `serialize_with`.

@@ -14,8 +14,10 @@ mod hex;
 mod holes;
 mod input;
 mod json;
+mod load;
 mod progress;
 mod save;
+mod select;
 mod wrap;
 
 use std::process::ExitCode;

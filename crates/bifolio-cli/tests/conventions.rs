@@ -186,6 +186,8 @@ fn a_full_disk_is_an_error_and_said() {
         &["hex", "--plain", &a],
         &["cmp", &a, &b],
         &["cmp", "--json", &a, &b],
+        &["residency", &a],
+        &["residency", "--json", &a],
         &["patch", "--dry-run", &b, "0", "ff"],
         &["picture", &a, "--format", "svg", "-o", "-"],
     ] {
@@ -224,6 +226,7 @@ fn what_may_not_be_read_is_an_error_that_says_so() {
         &["cat", &path][..],
         &["hex", &path],
         &["hex", "-r", &path],
+        &["residency", &path],
         &["cmp", &path, &path],
         &["patch", &path, "0", "00"],
         &["picture", &path, "--format", "svg", "-o", "-"],

@@ -16,6 +16,7 @@ const COMMANDS: &[&str] = &[
     "man",
     "patch",
     "picture",
+    "residency",
     "tour",
     "watch",
 ];

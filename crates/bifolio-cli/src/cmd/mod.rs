@@ -10,5 +10,6 @@ pub(crate) mod info;
 pub(crate) mod man;
 pub(crate) mod patch;
 pub(crate) mod picture;
+pub(crate) mod residency;
 pub(crate) mod tour;
 pub(crate) mod watch;

@@ -3,8 +3,8 @@
 //! # Invariants
 //!
 //! 0. A body inside a `Stable` is mapped to be read, covers the bytes, and its pages are those of a
-//!    file that nobody can write, shorten or punch, by the argument of its rung. Every page is there
-//!    to stay, unless the policy gave that up: then one that cannot be had ends the process.
+//!    file that nobody can write, shorten or punch, by the argument of its rung. Every page is
+//!    there to stay, unless the policy gave that up: then one that cannot be had ends the process.
 //! 1. A copy inside a `Stable` is private anonymous memory that nothing writes any more.
 //!
 //! The argument of each rung, and what it assumes of the kernel, stands in `docs/map.md`.

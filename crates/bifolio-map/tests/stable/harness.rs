@@ -74,8 +74,8 @@ impl Programme {
         let scratch = Scratch::for_everyone();
         // The other user may not be allowed to run this binary where it lies.
         let binary = scratch.join("binary");
-        // By a process: a child that another thread forks meanwhile would inherit the descriptor that
-        // writes it, and what is open to be written cannot be run.
+        // By a process: a child that another thread forks meanwhile would inherit the descriptor
+        // that writes it, and what is open to be written cannot be run.
         let mut copy = Command::new("cp");
         assert!(
             copy.arg(std::env::current_exe().unwrap()).arg(&binary).status().unwrap().success()

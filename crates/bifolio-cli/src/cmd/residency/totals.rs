@@ -1,0 +1,172 @@
+//! The sums over all files, and what is said of what was not counted.
+
+use crate::bytes::{counted, human};
+use crate::cell::why;
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::select::walk::LeftOut;
+use bifolio::page::page_size;
+use bifolio::{Residency, Untold};
+use serde::Serialize;
+use std::io::Write;
+
+/// What all files come to. Pages are those of files of which the kernel tells.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Totals {
+    pub(super) files: u64,
+    pub(super) directories: u64,
+    /// Of the parts that were looked at, whether or not the kernel tells of them.
+    pub(super) len_bytes: u64,
+    pub(super) total_pages: u64,
+    pub(super) resident_pages: u64,
+    pub(super) resident_bytes: u64,
+    /// Of the files whose cache the kernel describes, as for the next two.
+    pub(super) dirty_pages: u64,
+    pub(super) writeback_pages: u64,
+    pub(super) evicted_pages: u64,
+    pub(super) unknown_files: u64,
+    pub(super) unknown_bytes: u64,
+    /// Files that could not be looked at: each was reported.
+    pub(super) failed_files: u64,
+    pub(super) left_out: Left,
+    #[serde(skip)]
+    untold: Vec<Untold>,
+}
+
+/// What was found and not counted, on purpose.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Left {
+    pub(super) symbolic_links: u64,
+    pub(super) special_files: u64,
+    pub(super) other_file_systems: u64,
+    pub(super) more_names: u64,
+    pub(super) larger_files: u64,
+}
+
+impl Totals {
+    /// Adds the part of a file.
+    pub(super) fn add(&mut self, len_bytes: u64, residency: Residency) {
+        self.files += 1;
+        self.len_bytes += len_bytes;
+        let reason = match residency {
+            Residency::Known(pages) => {
+                self.total_pages += pages.total_pages;
+                self.resident_pages += pages.resident_pages;
+                self.resident_bytes += pages.resident_bytes();
+                if let Some(cache) = pages.cache {
+                    self.dirty_pages += cache.dirty_pages;
+                    self.writeback_pages += cache.writeback_pages;
+                    self.evicted_pages += cache.evicted_pages;
+                }
+                return;
+            }
+            Residency::Unknown(reason) => reason,
+            _ => Untold::NotAsked,
+        };
+        self.unknown_files += 1;
+        self.unknown_bytes += len_bytes;
+        if !self.untold.contains(&reason) {
+            self.untold.push(reason);
+        }
+    }
+
+    /// Adds what the walk passed over.
+    pub(super) fn add_left_out(&mut self, left_out: LeftOut) {
+        self.left_out.symbolic_links = left_out.links;
+        self.left_out.special_files += left_out.special;
+        self.left_out.other_file_systems = left_out.mounts;
+    }
+
+    pub(super) fn print(&self, console: &mut Console) -> Result<(), Failure> {
+        let mut what = counted(self.files, "file");
+        if self.directories > 0 {
+            what = match self.directories {
+                1 => format!("{what} in 1 directory"),
+                count => format!("{what} in {} directories", crate::bytes::grouped(count)),
+            };
+        }
+        let pages = counted(self.total_pages + self.unknown_pages(), "page");
+        writeln!(console, "{what}: {} in {pages}", human(self.len_bytes))?;
+        if self.files > self.unknown_files || self.files == 0 {
+            self.print_known(console)?;
+        }
+        if self.unknown_files > 0 {
+            let reasons: Vec<_> = self.untold.iter().map(|&reason| why(reason)).collect();
+            let (files, bytes) = (counted(self.unknown_files, "file"), human(self.unknown_bytes));
+            writeln!(console, "  unknown         {bytes} of {files}:")?;
+            for reason in reasons {
+                writeln!(console, "    {reason}")?;
+            }
+        }
+        self.print_left_out(console)
+    }
+
+    /// Those of files of which the kernel does not tell, as many as their bytes take at least.
+    fn unknown_pages(&self) -> u64 {
+        self.unknown_bytes.div_ceil(page_size().bytes() as u64)
+    }
+
+    fn print_known(&self, console: &mut Console) -> Result<(), Failure> {
+        let mut line = |name: &str, pages: u64, note: &str| {
+            let bytes = human(pages.saturating_mul(page_size().bytes() as u64));
+            writeln!(console, "  {name:<15} {bytes} in {}{note}", counted(pages, "page"))
+        };
+        let share = percent(self.resident_pages, self.total_pages);
+        line("in memory", self.resident_pages, &format!(" ({share} %)"))?;
+        for (name, pages) in [
+            ("newer than disk", self.dirty_pages),
+            ("being written", self.writeback_pages),
+            ("pushed out", self.evicted_pages),
+        ] {
+            if pages > 0 {
+                line(name, pages, "")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn print_left_out(&self, console: &mut Console) -> Result<(), Failure> {
+        let Left { symbolic_links, special_files, other_file_systems, more_names, larger_files } =
+            self.left_out;
+        for (count, one, note) in [
+            (symbolic_links, "symbolic link", " (-f follows them)"),
+            (special_files, "pipe, socket or device", ""),
+            (other_file_systems, "mounted file system", ""),
+            (more_names, "more name", " of files that are counted"),
+            (larger_files, "larger file", ""),
+        ] {
+            if count > 0 {
+                let what = match (one, count) {
+                    ("pipe, socket or device", 2..) => {
+                        format!("{} pipes, sockets or devices", crate::bytes::grouped(count))
+                    }
+                    _ => counted(count, one),
+                };
+                writeln!(console, "  left out        {what}{note}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A part in whole percent, rounded down, so that only all is 100; nothing of nothing is all.
+pub(super) fn percent(part: u64, all: u64) -> u64 {
+    match all {
+        0 => 100,
+        _ => (u128::from(part) * 100 / u128::from(all)) as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent;
+
+    #[test]
+    fn only_all_is_a_hundred_percent() {
+        for (part, all, expected) in
+            [(0, 7, 0), (999, 1000, 99), (7, 7, 100), (0, 0, 100), (u64::MAX - 1, u64::MAX, 99)]
+        {
+            assert_eq!(percent(part, all), expected);
+        }
+    }
+}
