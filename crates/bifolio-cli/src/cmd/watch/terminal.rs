@@ -3,8 +3,10 @@
 //! 1. From [`Screen::take`] on, whatever ends the process by Rust's means (a return, an error, a
 //!    panic) restores the terminal: by [`Drop`], and by the hook of panics before their message is
 //!    printed.
-//! 2. SIGINT, SIGTERM, SIGHUP and SIGTSTP set a flag only; who runs the screen asks for it many
-//!    times a second, restores the terminal and then lets the signal do what it does by default.
+//! 2. SIGINT, SIGTERM and SIGTSTP set a flag only; who runs the screen asks for it many times a
+//!    second, restores the terminal and then lets the signal do what it does by default.
+//! 3. SIGHUP ends the process at once: there is no terminal left to give back, and waiting for keys
+//!    from it would never end, so it is not ignored either.
 //!
 //! SIGKILL and SIGSTOP cannot be seen by anybody; `reset` helps then.
 
@@ -17,7 +19,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The signals that end or stop the program.
-const SIGNALS: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGTSTP];
+const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGTSTP];
+
+/// How a shell says that SIGHUP ended a program.
+const HUNG_UP: i32 = 128 + SIGHUP;
 
 /// The terminal while it shows the screen.
 pub(super) struct Screen {
@@ -32,6 +37,9 @@ impl Screen {
         for (signal, flag) in SIGNALS.iter().zip(&flags) {
             signal_hook::flag::register(*signal, Arc::clone(flag)).map_err(unusable)?;
         }
+        let always = Arc::new(AtomicBool::new(true));
+        signal_hook::flag::register_conditional_shutdown(SIGHUP, HUNG_UP, always)
+            .map_err(unusable)?;
         // Its hook restores the terminal before a panic is printed.
         let terminal = ratatui::try_init().map_err(|error| {
             ratatui::restore();
