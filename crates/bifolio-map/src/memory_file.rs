@@ -38,10 +38,10 @@ impl Seals {
     /// (`F_SEAL_FUTURE_WRITE`, Linux 5.1).
     pub const FUTURE_WRITE: Seals = Seals(SealFlags::FUTURE_WRITE.bits());
     /// All that makes its bytes constant.
-    pub const CONSTANT: Seals = Seals(Self::SHRINK.0 | Self::GROW.0 | Self::WRITE.0);
+    pub const CONSTANT: Seals = Self::SHRINK.union(Self::GROW).union(Self::WRITE);
     /// What keeps every page there for good, while the mappings that exist go on writing: then
     /// [`SharedMap::atomic_ref`] works.
-    pub const LASTING: Seals = Seals(Self::SHRINK.0 | Self::FUTURE_WRITE.0);
+    pub const LASTING: Seals = Self::SHRINK.union(Self::FUTURE_WRITE);
 
     pub(crate) const fn union(self, other: Seals) -> Seals {
         Seals(self.0 | other.0)
@@ -57,7 +57,7 @@ impl BitOr for Seals {
     type Output = Seals;
 
     fn bitor(self, other: Seals) -> Seals {
-        Seals(self.0 | other.0)
+        self.union(other)
     }
 }
 

@@ -14,6 +14,7 @@ mod moments;
 mod reasons;
 mod sealed;
 mod served;
+mod types;
 
 use bifolio_map::{FileSystem, Policy, Rung};
 use harness::{Defence, Programme};
