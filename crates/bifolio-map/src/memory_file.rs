@@ -2,9 +2,9 @@
 //! sealed.
 //!
 //! Whoever holds the descriptor may shorten the file or punch holes into it, until seals forbid it;
-//! a seal is for ever. Writing can only be sealed while nobody has a mapping to write, so the way to
-//! constant bytes is one of types: a [`SharedMap`] writes, [`SharedMap::into_memory_file`] gives it
-//! up, `MemoryFile::into_sealed` seals, and only what is sealed lends a slice.
+//! a seal is for ever. Writing can only be sealed while nobody has a mapping to write, so the way
+//! to constant bytes is one of types: a [`SharedMap`] writes, [`SharedMap::into_memory_file`] gives
+//! it up, `MemoryFile::into_sealed` seals, and only what is sealed lends a slice.
 
 use crate::allocate::allocate;
 use crate::error::{Error, ErrorKind, Operation, Result};
