@@ -285,3 +285,9 @@ impl DerefMut for AnonMap {
         unsafe { core::slice::from_raw_parts_mut(self.body.ptr().as_ptr(), self.body.len()) }
     }
 }
+
+// SAFETY: the bytes lie in pages that the value owns, not in the value: to move it moves none of
+// them. Only `resize` gives them another place, and it takes the map exclusively, as `Vec` does;
+// `deref` and `deref_mut` give the same address.
+#[cfg(feature = "stable_deref_trait")]
+unsafe impl stable_deref_trait::StableDeref for AnonMap {}

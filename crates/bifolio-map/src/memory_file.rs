@@ -3,7 +3,8 @@
 //!
 //! Whoever holds the descriptor may shorten the file or punch holes into it, until seals forbid it;
 //! a seal is for ever. Writing can only be sealed while nobody has a mapping to write, so the way
-//! is write, [`SharedMap::into_memory_file`], [`MemoryFile::seal`], [`MemoryFile::map_read_only`].
+//! to constant bytes is one of types: a [`SharedMap`] writes, [`SharedMap::into_memory_file`] gives
+//! it up, `MemoryFile::into_sealed` seals, and only what is sealed lends a slice.
 
 use crate::allocate::allocate;
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -38,10 +39,10 @@ impl Seals {
     /// (`F_SEAL_FUTURE_WRITE`, Linux 5.1).
     pub const FUTURE_WRITE: Seals = Seals(SealFlags::FUTURE_WRITE.bits());
     /// All that makes its bytes constant.
-    pub const CONSTANT: Seals = Seals(Self::SHRINK.0 | Self::GROW.0 | Self::WRITE.0);
+    pub const CONSTANT: Seals = Self::SHRINK.union(Self::GROW).union(Self::WRITE);
     /// What keeps every page there for good, while the mappings that exist go on writing: then
     /// [`SharedMap::atomic_ref`] works.
-    pub const LASTING: Seals = Seals(Self::SHRINK.0 | Self::FUTURE_WRITE.0);
+    pub const LASTING: Seals = Self::SHRINK.union(Self::FUTURE_WRITE);
 
     pub(crate) const fn union(self, other: Seals) -> Seals {
         Seals(self.0 | other.0)
@@ -57,7 +58,7 @@ impl BitOr for Seals {
     type Output = Seals;
 
     fn bitor(self, other: Seals) -> Seals {
-        Seals(self.0 | other.0)
+        self.union(other)
     }
 }
 
@@ -67,16 +68,17 @@ impl BitOr for Seals {
 /// # Examples
 ///
 /// ```
-/// use bifolio_map::{Access, AccessMut, MemoryFile, Seals};
+/// use bifolio_map::{Access, AccessMut, MemoryFile};
 ///
-/// let map = MemoryFile::new("greeting", 5)?.map()?;
-/// map.write_all_at(b"folio", 0)?;
-/// let file = map.into_memory_file().map_err(|(_, error)| error)?;
-/// file.seal(Seals::CONSTANT | Seals::SEAL)?;
-/// let map = file.map_read_only()?;
-/// assert_eq!(map.load::<[u8; 5]>(0)?, *b"folio");
+/// let file = MemoryFile::new("greeting", 5)?;
+/// let (writer, reader) = (file.map()?, file.map_read_only()?);
+/// writer.write_all_at(b"folio", 0)?;
+/// assert_eq!(reader.load::<[u8; 5]>(0)?, *b"folio");
 /// # Ok::<(), bifolio_map::Error>(())
 /// ```
+///
+/// With the feature `std` it can be sealed for good and read as a plain slice:
+/// `SealedFile`.
 ///
 /// # References
 ///
@@ -180,7 +182,8 @@ impl MemoryFile {
         seals(self.file.as_fd()).map_err(|errno| refused(Operation::Seal, errno))
     }
 
-    /// Forbids what `seals` name, to everybody and for ever.
+    /// Forbids what `seals` name, to everybody and for ever, while the file stays in use; to seal
+    /// it whole and read it as a slice is `into_sealed`.
     ///
     /// # Errors
     ///

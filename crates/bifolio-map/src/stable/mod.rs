@@ -22,6 +22,8 @@ mod sealed;
 mod shown;
 mod snapshot;
 mod stamp;
+#[cfg(any(feature = "bytes", feature = "stable_deref_trait"))]
+mod traits;
 mod verity;
 
 use crate::access::Access;

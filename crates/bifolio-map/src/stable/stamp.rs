@@ -55,13 +55,50 @@ impl Stamp {
 fn read(source: &Source<'_>) -> Result<Stamp, Errno> {
     let wanted = StatxFlags::SIZE | StatxFlags::MTIME | StatxFlags::CTIME;
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
-    let stat = fs::statx(source.file, c"", flags, wanted)?;
     let moment = |seconds, nanoseconds| Moment { seconds, nanoseconds };
-    // The length of a block device is not its file's.
-    let len_bytes = origin::file_len(source.file)?.unwrap_or(stat.stx_size);
-    Ok(Stamp {
-        len_bytes,
-        modified: moment(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
-        changed: moment(stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
-    })
+    let (modified, changed) = match fs::statx(source.file, c"", flags, wanted) {
+        Ok(stat) => (
+            moment(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
+            moment(stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
+        ),
+        // A sandbox that does not know the call.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            let stat = fs::fstat(source.file)?;
+            (
+                moment(stat.st_mtime, stat.st_mtime_nsec as u32),
+                moment(stat.st_ctime, stat.st_ctime_nsec as u32),
+            )
+        }
+        Err(errno) => return Err(errno),
+    };
+    let len_bytes = origin::file_len(source.file)?.unwrap_or(0);
+    Ok(Stamp { len_bytes, modified, changed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Object;
+    use std::fs::File;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileExt;
+    use std::{env, format, process};
+
+    #[test]
+    fn a_settled_stamp_is_older_than_the_clock_and_than_every_change() {
+        let path = env::temp_dir().join(format!("bifolio-stamp-{}", process::id()));
+        let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        let object = &Object::OpenFile;
+        let source = Source { file: file.as_fd(), offset: 0, len: 5, object };
+        for _ in 0..10 {
+            file.write_all_at(b"folio", 0).unwrap();
+            let settled = Stamp::settled(&source).unwrap();
+            let now = coarse_realtime().unwrap();
+            assert!(settled.modified < now && settled.changed < now, "{settled:?} at {now:?}");
+            assert_eq!(Stamp::of(&source).unwrap(), settled);
+            file.write_all_at(b"folio", 0).unwrap();
+            assert_ne!(Stamp::of(&source).unwrap(), settled);
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! The rung of files that fs-verity protects: nobody can write them, and each page is checked
 //! against a hash when it is read.
 //!
-//! Two answers must agree, and neither may be a server's: the number of the file system, and the
-//! attribute that statx(2) takes from the file system's own record. The ioctl of fs-verity is not
-//! asked, since a FUSE server answers it as it likes.
+//! Two answers must agree: the number of the file system, and the attribute that statx(2) takes
+//! from the file system's own record. A FUSE server can forge neither, and the ioctl of fs-verity,
+//! which it answers as it likes, is not asked. A 9P server is believed in its number, and has no
+//! say in the attribute.
 
 use crate::body::Body;
 use crate::error::Operation;

@@ -9,11 +9,13 @@
 mod scratch;
 
 mod attacks;
+mod clones;
 mod harness;
 mod moments;
 mod reasons;
 mod sealed;
 mod served;
+mod types;
 
 use bifolio_map::{FileSystem, Policy, Rung};
 use harness::{Defence, Programme};
@@ -21,7 +23,7 @@ use scratch::{Scratch, scenario};
 
 /// The policies under attack.
 const DEFENCES: &[Defence] = &[
-    Defence { name: "copied", policy: Policy::new, rung: |_| Rung::Copied, rounds: 5 },
+    Defence { name: "copied", policy: Policy::new, rung: |_| Rung::Copied, rounds: 3 },
     Defence {
         name: "reflink",
         policy: || Policy::new().pages_on_demand(),
@@ -29,7 +31,7 @@ const DEFENCES: &[Defence] = &[
             FileSystem::Xfs | FileSystem::Btrfs => Rung::Reflink,
             _ => Rung::Copied,
         },
-        rounds: 5,
+        rounds: 3,
     },
     Defence { name: "leased", policy: leased, rung: |_| Rung::Leased, rounds: 8 },
 ];
@@ -38,6 +40,7 @@ const DEFENCES: &[Defence] = &[
 const PROGRAMME: Programme = Programme {
     defences: DEFENCES,
     others: &[
+        ("closed", clones::a_clone_has_no_way_in),
         ("moment", moments::a_copy_is_of_one_moment),
         ("restless", moments::a_file_that_never_rests_is_cloned_or_refused),
     ],
