@@ -139,6 +139,9 @@ pub(super) fn lease(source: &Source<'_>, policy: &Policy) -> Result<Leased, Refu
     if !is_covered(system) {
         return Err(Refusal::NotLeasable(system));
     }
+    if system == FileSystem::Tmpfs && is_nameless(source)? {
+        return Err(Refusal::WritersUncounted);
+    }
     let helper = Helper::get()?;
     let description = Description::lease(source, helper)?;
     // From here on the file keeps its length.
@@ -169,6 +172,15 @@ pub(super) fn lease(source: &Source<'_>, policy: &Policy) -> Result<Leased, Refu
 fn is_covered(system: FileSystem) -> bool {
     use FileSystem::{Btrfs, Ext, F2fs, Tmpfs, Xfs};
     matches!(system, Ext | Xfs | Btrfs | F2fs | Tmpfs)
+}
+
+/// Whether it is a memory file, or a deleted one on tmpfs, which looks the same. The descriptor
+/// that made a memory file may write to it, and is not among the writers that the kernel counts.
+fn is_nameless(source: &Source<'_>) -> Result<bool, Refusal> {
+    match fs::fstat(source.file) {
+        Ok(stat) => Ok(stat.st_nlink == 0),
+        Err(errno) => Err(source.refused(Operation::Stat, errno).into()),
+    }
 }
 
 /// Maps the leased file to be read, in pages that nothing makes writable, and that children do not
@@ -221,6 +233,11 @@ fn reserve(source: &Source<'_>, target: &Span, helper: &Helper) -> Result<Span, 
 
 impl Lease {
     fn state(&self) -> LeaseState {
+        if self.is_lost.get().is_none() {
+            // A writer may be going on already while the answer to his break is not yet written
+            // down: wait for that.
+            drop(self.reserve.lock().unwrap_or_else(PoisonError::into_inner));
+        }
         match self.is_lost.get() {
             None => LeaseState::Held,
             Some(true) => LeaseState::Lost,
