@@ -58,7 +58,7 @@ pub(crate) fn areas() {
 
 #[test]
 fn without_areas_for_too_long_the_bytes_are_withdrawn() {
-    if let Some(_time) = lease_time::shortened(3) {
+    if let Some(_time) = lease_time::shortened(9) {
         assert_plays(&mut child("no-areas"));
     }
 }
@@ -86,7 +86,7 @@ pub(crate) fn no_areas() {
 
 #[test]
 fn a_break_is_noticed_without_its_signal() {
-    if let Some(_time) = lease_time::shortened(3) {
+    if let Some(_time) = lease_time::shortened(9) {
         assert_plays(&mut child("full-queue"));
     }
 }

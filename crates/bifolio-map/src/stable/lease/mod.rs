@@ -91,12 +91,11 @@ struct Lease {
 #[derive(Debug)]
 struct Description {
     file: OwnedFd,
-    helper: &'static Helper,
 }
 
 impl Description {
     /// Opens the source's file once more and leases it: its signals go to the helper alone.
-    fn lease(source: &Source<'_>, helper: &'static Helper) -> Result<Description, Refusal> {
+    fn lease(source: &Source<'_>, helper: &Helper) -> Result<Description, Refusal> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let path = DescriptorPath::of(source.file);
         let file = match fs::openat(CWD, path.as_c_str(), flags, Mode::empty()) {
@@ -107,19 +106,18 @@ impl Description {
         };
         let prepared = fcntl_setsig(&file, helper.signal())
             .and_then(|()| fcntl_setown_thread(&file, helper.thread()));
-        prepared.map_err(|errno| source.refused(Operation::Lock, errno))?;
+        prepared.map_err(|errno| source.refused(Operation::Stabilize, errno))?;
         match fcntl_setlease(&file, LeaseType::Read) {
-            Ok(()) => Ok(Description { file, helper }),
+            Ok(()) => Ok(Description { file }),
             Err(Errno::AGAIN) => Err(Refusal::OpenForWriting),
             Err(Errno::ACCESS) => Err(Refusal::NotOwner),
-            Err(errno) => Err(source.refused(Operation::Lock, errno).into()),
+            Err(errno) => Err(source.refused(Operation::Stabilize, errno).into()),
         }
     }
 
     /// Gives the lease back, and says whether there was one.
     fn give_back(&self) -> bool {
-        // A child speaks for the same lease, which is its parent's.
-        self.helper.is_here() && fcntl_setlease(&self.file, LeaseType::None).is_ok()
+        fcntl_setlease(&self.file, LeaseType::None).is_ok()
     }
 }
 
@@ -144,7 +142,7 @@ pub(super) fn lease(source: &Source<'_>, policy: &Policy) -> Result<Leased, Refu
     }
     let helper = Helper::get()?;
     let description = Description::lease(source, helper)?;
-    // From here on the file keeps its length.
+    // From here on nobody changes its length but who empties it as a reader.
     source.check_reaches()?;
     let delta = (source.offset % page_size().bytes() as u64) as usize;
     let file_offset = source.offset - delta as u64;
@@ -271,8 +269,8 @@ impl Leased {
 impl Drop for Leased {
     fn drop(&mut self) {
         if !self.helper.is_here() {
-            // In a child nothing is mapped there, and the helper's lists may be locked for ever.
-            // The parent's list, as the child has it, keeps what is not dropped here.
+            // In a child nothing is mapped there, the lease is its parent's, and the list may be
+            // locked for ever. The list, as the child has it, keeps the lease from being dropped.
             return;
         }
         self.lease.is_dropped.store(true, Ordering::SeqCst);
