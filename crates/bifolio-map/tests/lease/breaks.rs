@@ -1,11 +1,18 @@
 //! Breaks while everything goes well: the bytes stay, and the writer does not wait long.
+//!
+//! # Safety
+//!
+//! Unsafe code asks for a change of protection that must be refused.
+#![allow(unsafe_code, reason = "a raw call that must fail")]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "an attack's argument is that it is one")]
 
 use crate::scratch::{Random, Scratch, lease_time, pattern, soak};
 use crate::{await_answer, break_leases, lease, lease_with, try_lease};
-use bifolio_map::{LeaseState, Options, page};
+use bifolio_map::{Errno, LeaseState, Mapping, Options, PrivateMap, page};
+use bifolio_sys::mm::{MprotectFlags, mprotect};
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -179,4 +186,25 @@ fn a_lease_ends_with_its_bytes() {
     let mut writer = OpenOptions::new();
     // Nobody is asked any more.
     writer.write(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap();
+}
+
+/// What debuggers write by reaches private mappings that are read-only too.
+#[test]
+fn nothing_in_the_process_can_write_to_the_pages() {
+    let _time = lease_time::steady();
+    let scratch = Scratch::new();
+    let path = scratch.file("file", b"leased");
+    let stable = lease(&path);
+    let memory = OpenOptions::new().write(true).open("/proc/self/mem").unwrap();
+    let private = PrivateMap::open(&path).unwrap();
+    let address = |ptr: *const u8| ptr.addr() as u64;
+    assert!(memory.write_at(b"X", address(stable.as_ptr())).is_err());
+    // It does write where that is possible.
+    let reachable = memory.write_at(b"X", address(private.as_ptr()));
+    assert!(reachable.is_ok() || reachable.unwrap_err().kind() == ErrorKind::PermissionDenied);
+    let page = page::page_size().bytes();
+    let start = stable.as_ptr().cast_mut().cast();
+    let writable = MprotectFlags::READ | MprotectFlags::WRITE;
+    assert_eq!(unsafe { mprotect(start, page, writable) }, Err(Errno::ACCESS));
+    assert_eq!(&*stable, b"leased");
 }
