@@ -113,7 +113,8 @@ impl Stable {
         self.rung
     }
 
-    /// What has become of the lease, where that is the way.
+    /// What has become of the lease, where that is the way; waits for the end of a break that is
+    /// being answered.
     pub fn lease(&self) -> Option<LeaseState> {
         match &self.owner {
             Owner::Leased(leased) => Some(leased.state()),

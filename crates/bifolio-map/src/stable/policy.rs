@@ -48,11 +48,12 @@ impl Policy {
     /// a third of `fs.lease-break-time`; the [`Refusal`](crate::Refusal) tells which of these does
     /// not hold. It keeps one file open, and a break takes as much memory as there are bytes.
     ///
-    /// Unlike the other ways, this one has signals left. SIGBUS comes where the medium fails to
-    /// supply a page, as it does for swapped memory; where somebody empties the file by opening it
-    /// with `O_RDONLY | O_TRUNC`, of which Linux tells no holder of a lease (tested to 6.18), the
-    /// bytes can no longer be read. Other bytes are never seen in either case: what is lost stays
-    /// inaccessible, also when the file is written again.
+    /// Unlike the other ways, this one has signals left: SIGBUS, and SIGSEGV after a break. They
+    /// come where the medium fails to supply a page, as they do for swapped memory; where somebody
+    /// empties the file by opening it with `O_RDONLY | O_TRUNC`, of which Linux (6.18) tells no
+    /// holder of a lease; and where the copy cannot be put in place for want of memory or areas.
+    /// Other bytes are not seen in any of these cases: what is lost stays inaccessible, also when
+    /// the file is written again.
     ///
     /// The thread is started with the first lease, blocks every signal, and is told by a real-time
     /// signal: the highest one that had no handler then, which no other part of the program may use
@@ -70,7 +71,9 @@ impl Policy {
     ///    change under references.
     /// 1. In a process forked from this one the bytes are not read: they are not mapped there. Nor
     ///    does such a process give back the lease, which its duplicate of the descriptor could.
-    /// 2. Nothing changes the file behind its file system: nobody writes the block device below it.
+    /// 2. Nothing changes the file behind its file system: nobody writes the block device below it,
+    ///    and no transfer into its pages goes on that was started through a mapping which is gone
+    ///    (RDMA, direct input, a registered buffer of io_uring).
     ///
     /// # Examples
     ///

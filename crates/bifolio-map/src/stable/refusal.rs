@@ -30,6 +30,9 @@ pub enum Refusal {
     /// It lies on a file system that has no leases, or where not every way to change a file breaks
     /// one.
     NotLeasable(FileSystem),
+    /// It is a memory file, or a file on tmpfs that has no name any more: the kernel grants a lease
+    /// on such a file although it may be open for writing.
+    WritersUncounted,
     /// It is open for writing, or somebody is about to write: a lease cannot be had now.
     OpenForWriting,
     /// It belongs to another user, and the process lacks `CAP_LEASE`.
@@ -88,6 +91,9 @@ impl fmt::Display for Refusal {
             }
             Refusal::NotLeasable(system) => {
                 write!(f, "a lease does not protect the files of {system:?}")
+            }
+            Refusal::WritersUncounted => {
+                f.write_str("it is a memory file, whose writers the kernel does not count")
             }
             Refusal::OpenForWriting => f.write_str("it is open for writing"),
             Refusal::NotOwner => f.write_str("it belongs to another user"),

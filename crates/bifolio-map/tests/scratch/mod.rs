@@ -4,6 +4,7 @@
 
 pub(crate) mod cache;
 pub(crate) mod fuse;
+pub(crate) mod lease_time;
 
 use std::fs;
 use std::io;

@@ -19,7 +19,7 @@ mod types;
 
 use bifolio_map::{FileSystem, Policy, Rung};
 use harness::{Defence, Programme};
-use scratch::{Scratch, scenario};
+use scratch::{Scratch, lease_time, scenario};
 
 /// The policies under attack.
 const DEFENCES: &[Defence] = &[
@@ -53,11 +53,13 @@ fn leased() -> Policy {
 
 #[test]
 fn bytes_stay_on_the_file_system_of_temporary_files() {
+    let _time = lease_time::steady();
     PROGRAMME.play_in(&Scratch::for_everyone().join(""));
 }
 
 #[test]
 fn bytes_stay_in_memory() {
+    let _time = lease_time::steady();
     match Scratch::in_memory() {
         Some(scratch) => PROGRAMME.play_in(&scratch.join("")),
         None => println!("skipped: there is no tmpfs"),
@@ -66,11 +68,13 @@ fn bytes_stay_in_memory() {
 
 #[test]
 fn bytes_stay_on_xfs() {
+    let _time = lease_time::steady();
     Programme::play_on_image("mkfs.xfs -q");
 }
 
 #[test]
 fn bytes_stay_on_btrfs() {
+    let _time = lease_time::steady();
     Programme::play_on_image("mkfs.btrfs -q");
 }
 

@@ -157,3 +157,39 @@ impl Missing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::error::Result;
+    use crate::object::Object;
+    use crate::stable::lease::{LeaseState, lease};
+    use crate::stable::{Policy, Source};
+    use core::sync::atomic::Ordering;
+    use std::fs::{self, File};
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn what_nobody_wants_any_more_is_not_copied() -> Result<(), std::io::Error> {
+        let name = std::format!("bifolio-lease-unwanted-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, "bytes")?;
+        let file = File::open(&path)?;
+        let source = Source { file: file.as_fd(), offset: 0, len: 5, object: &Object::OpenFile };
+        // SAFETY: nobody else knows the file.
+        let leased = match lease(&source, &unsafe { Policy::new().lease() }) {
+            Ok(leased) => leased,
+            Err(refusal) => {
+                std::println!("skipped: {refusal}");
+                return Ok(());
+            }
+        };
+        leased.lease.is_dropped.store(true, Ordering::SeqCst);
+        leased.lease.answer();
+        assert_eq!(leased.state(), LeaseState::Held);
+        leased.lease.is_dropped.store(false, Ordering::SeqCst);
+        leased.lease.answer();
+        assert_eq!(leased.state(), LeaseState::Copied { unreadable_bytes: 0 });
+        assert_eq!(leased.bytes(), b"bytes");
+        fs::remove_file(&path)
+    }
+}

@@ -91,12 +91,11 @@ struct Lease {
 #[derive(Debug)]
 struct Description {
     file: OwnedFd,
-    helper: &'static Helper,
 }
 
 impl Description {
     /// Opens the source's file once more and leases it: its signals go to the helper alone.
-    fn lease(source: &Source<'_>, helper: &'static Helper) -> Result<Description, Refusal> {
+    fn lease(source: &Source<'_>, helper: &Helper) -> Result<Description, Refusal> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let path = DescriptorPath::of(source.file);
         let file = match fs::openat(CWD, path.as_c_str(), flags, Mode::empty()) {
@@ -107,19 +106,18 @@ impl Description {
         };
         let prepared = fcntl_setsig(&file, helper.signal())
             .and_then(|()| fcntl_setown_thread(&file, helper.thread()));
-        prepared.map_err(|errno| source.refused(Operation::Lock, errno))?;
+        prepared.map_err(|errno| source.refused(Operation::Stabilize, errno))?;
         match fcntl_setlease(&file, LeaseType::Read) {
-            Ok(()) => Ok(Description { file, helper }),
+            Ok(()) => Ok(Description { file }),
             Err(Errno::AGAIN) => Err(Refusal::OpenForWriting),
             Err(Errno::ACCESS) => Err(Refusal::NotOwner),
-            Err(errno) => Err(source.refused(Operation::Lock, errno).into()),
+            Err(errno) => Err(source.refused(Operation::Stabilize, errno).into()),
         }
     }
 
     /// Gives the lease back, and says whether there was one.
     fn give_back(&self) -> bool {
-        // A child speaks for the same lease, which is its parent's.
-        self.helper.is_here() && fcntl_setlease(&self.file, LeaseType::None).is_ok()
+        fcntl_setlease(&self.file, LeaseType::None).is_ok()
     }
 }
 
@@ -139,9 +137,12 @@ pub(super) fn lease(source: &Source<'_>, policy: &Policy) -> Result<Leased, Refu
     if !is_covered(system) {
         return Err(Refusal::NotLeasable(system));
     }
+    if system == FileSystem::Tmpfs && is_nameless(source)? {
+        return Err(Refusal::WritersUncounted);
+    }
     let helper = Helper::get()?;
     let description = Description::lease(source, helper)?;
-    // From here on the file keeps its length.
+    // From here on nobody changes its length but who empties it as a reader.
     source.check_reaches()?;
     let delta = (source.offset % page_size().bytes() as u64) as usize;
     let file_offset = source.offset - delta as u64;
@@ -169,6 +170,15 @@ pub(super) fn lease(source: &Source<'_>, policy: &Policy) -> Result<Leased, Refu
 fn is_covered(system: FileSystem) -> bool {
     use FileSystem::{Btrfs, Ext, F2fs, Tmpfs, Xfs};
     matches!(system, Ext | Xfs | Btrfs | F2fs | Tmpfs)
+}
+
+/// Whether it is a memory file, or a deleted one on tmpfs, which looks the same. The descriptor
+/// that made a memory file may write to it, and is not among the writers that the kernel counts.
+fn is_nameless(source: &Source<'_>) -> Result<bool, Refusal> {
+    match fs::fstat(source.file) {
+        Ok(stat) => Ok(stat.st_nlink == 0),
+        Err(errno) => Err(source.refused(Operation::Stat, errno).into()),
+    }
 }
 
 /// Maps the leased file to be read, in pages that nothing makes writable, and that children do not
@@ -221,6 +231,11 @@ fn reserve(source: &Source<'_>, target: &Span, helper: &Helper) -> Result<Span, 
 
 impl Lease {
     fn state(&self) -> LeaseState {
+        if self.is_lost.get().is_none() {
+            // A writer may be going on already while the answer to his break is not yet written
+            // down: wait for that.
+            drop(self.reserve.lock().unwrap_or_else(PoisonError::into_inner));
+        }
         match self.is_lost.get() {
             None => LeaseState::Held,
             Some(true) => LeaseState::Lost,
@@ -254,8 +269,8 @@ impl Leased {
 impl Drop for Leased {
     fn drop(&mut self) {
         if !self.helper.is_here() {
-            // In a child nothing is mapped there, and the helper's lists may be locked for ever.
-            // The parent's list, as the child has it, keeps what is not dropped here.
+            // In a child nothing is mapped there, the lease is its parent's, and the list may be
+            // locked for ever. The list, as the child has it, keeps the lease from being dropped.
             return;
         }
         self.lease.is_dropped.store(true, Ordering::SeqCst);

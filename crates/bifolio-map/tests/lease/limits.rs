@@ -1,0 +1,141 @@
+//! Leases at the limits of a process: no areas left, no room for a signal, a forked child.
+//!
+//! # Safety
+//!
+//! Unsafe code sets limits, and forks a child that calls nothing but this library.
+#![allow(unsafe_code, reason = "limits and forks of libc")]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "an attack's argument is that it is one")]
+
+use crate::scratch::{Scratch, assert_plays, child, lease_time, pattern};
+use crate::{await_answer, await_break, break_leases, lease, policy, readable};
+use bifolio_map::{Advice, AnonMap, FileMap, LeaseState, Options, Pages, Refusal, Rung, page};
+use std::fs;
+use std::io::Write;
+use std::sync::Barrier;
+use std::thread;
+
+const LEN: usize = (3 << 20) + 77;
+
+/// Takes areas until the process may have no more, and gives the one that took them.
+fn take_all_areas() -> AnonMap {
+    let page = page::page_size().bytes();
+    let hog = Options::new().no_reserve().anon(page << 18).unwrap();
+    let full = (0..1 << 18)
+        .step_by(2)
+        .find(|at| hog.advise(at * page..(at + 1) * page, Advice::DontDump).is_err());
+    assert!(full.is_some(), "there is no end of areas");
+    hog
+}
+
+#[test]
+fn without_areas_the_writer_waits_until_there_are_some() {
+    let _time = lease_time::steady();
+    assert_plays(&mut child("areas"));
+}
+
+pub(crate) fn areas() {
+    let scratch = Scratch::new();
+    let content = pattern(LEN);
+    let path = scratch.file("file", &content);
+    let stable = lease(&path);
+    let (go, zeros) = (Barrier::new(2), vec![0; LEN]);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            go.wait();
+            fs::write(&path, &zeros).unwrap();
+        });
+        let hog = take_all_areas();
+        go.wait();
+        await_break(&path);
+        assert!(*stable == *content);
+        assert!(!writer.is_finished());
+        drop(hog);
+        writer.join().unwrap();
+    });
+    assert_eq!(stable.lease(), Some(LeaseState::Copied { unreadable_bytes: 0 }));
+    assert!(*stable == *content);
+}
+
+#[test]
+fn without_areas_for_too_long_the_bytes_are_withdrawn() {
+    if let Some(_time) = lease_time::shortened(9) {
+        assert_plays(&mut child("no-areas"));
+    }
+}
+
+pub(crate) fn no_areas() {
+    let scratch = Scratch::new();
+    let path = scratch.file("file", &pattern(LEN));
+    let stable = lease(&path);
+    let go = Barrier::new(2);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            go.wait();
+            break_leases(&path);
+        });
+        let hog = take_all_areas();
+        go.wait();
+        writer.join().unwrap();
+        drop(hog);
+    });
+    let unreadable_bytes = page::page_size().round_up(LEN).unwrap();
+    assert_eq!(await_answer(&stable), LeaseState::Copied { unreadable_bytes });
+    fs::write(&path, vec![0; LEN]).unwrap();
+    assert_eq!(readable(&stable, 0), b"");
+}
+
+#[test]
+fn a_break_is_noticed_without_its_signal() {
+    if let Some(_time) = lease_time::shortened(9) {
+        assert_plays(&mut child("full-queue"));
+    }
+}
+
+/// No signal can be queued for this process. The kernel then sends SIGIO, which would end it.
+pub(crate) fn full_queue() {
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_SIGPENDING, &raw const none) }, 0);
+    let scratch = Scratch::new();
+    let content = pattern(LEN);
+    let path = scratch.file("file", &content);
+    let stable = lease(&path);
+    fs::write(&path, vec![0; LEN]).unwrap();
+    assert!(*stable == *content);
+    assert_eq!(stable.lease(), Some(LeaseState::Copied { unreadable_bytes: 0 }));
+}
+
+#[test]
+fn a_forked_child_neither_leases_nor_gives_back() {
+    let _time = lease_time::steady();
+    assert_plays(&mut child("fork"));
+}
+
+pub(crate) fn fork() {
+    let scratch = Scratch::new();
+    let content = pattern(LEN);
+    let path = scratch.file("file", &content);
+    let map = FileMap::open(&path).unwrap();
+    let stable = lease(&path);
+    match unsafe { libc::fork() } {
+        0 => {
+            let refused = map.stable(&policy()).unwrap_err();
+            let is_refused = refused.reason(Rung::Leased) == Some(&Refusal::Forked);
+            // The bytes are not there, and what the child maps may be.
+            let is_gone = readable(&stable, 0).is_empty();
+            let own = (0..64).map(|_| AnonMap::new(LEN).unwrap()).collect::<Vec<_>>();
+            drop(stable);
+            let is_kept = own.iter().all(|map| map.iter().all(|&byte| byte == 0));
+            unsafe { libc::_exit(i32::from(!(is_refused && is_gone && is_kept))) }
+        }
+        pid => {
+            let mut status = 0;
+            assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+            assert_eq!(status, 0);
+        }
+    }
+    assert_eq!(stable.lease(), Some(LeaseState::Held));
+    let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all(&[0; LEN]).unwrap();
+    assert!(*stable == *content);
+    assert_eq!(stable.lease(), Some(LeaseState::Copied { unreadable_bytes: 0 }));
+}
