@@ -158,7 +158,8 @@ pub(super) fn mark(addresses: Range<usize>) -> Result<(), Errno> {
     mm::uffdio_writeprotect(uffd, addresses, false)
 }
 
-/// Finds dirty runs of pages, and with `take` protects them in the same step (invariant 1).
+/// Finds dirty runs of pages, and with `take` protects them in the same step (invariant 1). What it
+/// protected before it failed is not told.
 pub(super) fn find(
     addresses: Range<usize>,
     take: bool,
@@ -166,23 +167,15 @@ pub(super) fn find(
 ) -> Result<(usize, usize), Errno> {
     let end = addresses.end;
     let scan = PagemapScan {
-        range: addresses.clone(),
+        range: addresses,
         // These and no others: the kernel has a faster loop for just this question.
         all_of: Categories::WRITTEN,
         report: Categories::WRITTEN,
         write_protect: if take { WriteProtect::MatchingOrFail } else { WriteProtect::NoOrFail },
         ..PagemapScan::default()
     };
-    match mm::pagemap_scan(Descriptors::get()?.pagemap()?, &scan, out) {
-        Ok(scanned) if scanned.regions.is_empty() => Ok((0, end)),
-        Ok(scanned) => Ok((scanned.regions.len(), scanned.walk_end)),
-        Err(Errno::PERM) => Err(Errno::PERM),
-        Err(errno) => {
-            // What it may have taken before it failed is dirty again.
-            if take {
-                mark(addresses)?;
-            }
-            Err(errno)
-        }
-    }
+    let scanned = mm::pagemap_scan(Descriptors::get()?.pagemap()?, &scan, out)?;
+    // Where it found nothing more, it looked to the end.
+    let looked_to = if scanned.regions.is_empty() { end } else { scanned.walk_end };
+    Ok((scanned.regions.len(), looked_to))
 }

@@ -59,7 +59,7 @@ impl<'a> DirtyRanges<'a> {
                 Ok(())
             }
             // Pages that are not registered: those of a forked child.
-            Err(Errno::PERM) => Err(self.body.not_tracked(&self.range)),
+            Err(Errno::PERM | Errno::NOENT) => Err(self.body.not_tracked(&self.range)),
             Err(errno) => Err(self.body.refused(Operation::Track, &self.range, errno)),
         }
     }

@@ -210,15 +210,12 @@ impl Shadow {
                 }
             }
             if take {
-                word.fetch_and(!DIRTY, Ordering::SeqCst);
+                clear(word);
             }
         }
         if take && count != 0 {
             let taken = out[0].start as usize..out[count - 1].end as usize;
-            if let Err(errno) = protect(taken.clone(), MprotectFlags::READ) {
-                self.mark(taken);
-                return Err(errno);
-            }
+            protect(taken, MprotectFlags::READ)?;
         }
         Ok((count, looked_to))
     }
@@ -319,17 +316,22 @@ impl Head {
         }
         self.whole.fetch_and(!DIRTY, Ordering::SeqCst);
     }
+}
 
-    /// Opens the pages at `addresses`, whose word is `word`, or finds that the kernel refuses.
-    fn open(&self, word: &AtomicU32, addresses: Range<usize>) -> bool {
-        word.fetch_add(OPENING, Ordering::SeqCst);
-        let opened = protect(addresses, MprotectFlags::READ | MprotectFlags::WRITE).is_ok();
-        if opened {
-            word.fetch_or(DIRTY, Ordering::SeqCst);
-        }
-        word.fetch_sub(OPENING, Ordering::SeqCst);
-        opened
+/// Opens what `word` speaks for; `false` where `open` fails (invariant 0).
+fn resolve(word: &AtomicU32, open: impl FnOnce() -> bool) -> bool {
+    word.fetch_add(OPENING, Ordering::SeqCst);
+    let opened = open();
+    if opened {
+        word.fetch_or(DIRTY, Ordering::SeqCst);
     }
+    word.fetch_sub(OPENING, Ordering::SeqCst);
+    opened
+}
+
+/// Clears the word of a page that is closed *afterwards* (invariant 0).
+fn clear(word: &AtomicU32) {
+    word.fetch_and(!DIRTY, Ordering::SeqCst);
 }
 
 /// The resolver. `data` is the address of a record.
@@ -348,8 +350,9 @@ unsafe fn open_page(info: &Info, data: usize) -> Resolution {
         return Resolution::Decline;
     }
     let index = (info.addr - head.start) >> head.page.log2();
-    let is_open = head.open(&head.words()[index], head.addresses(index))
-        || head.open(&head.whole, head.start..head.end);
+    let open = |addresses| protect(addresses, MprotectFlags::READ | MprotectFlags::WRITE).is_ok();
+    let is_open = resolve(&head.words()[index], || open(head.addresses(index)))
+        || resolve(&head.whole, || open(head.start..head.end));
     if is_open { Resolution::Retry } else { Resolution::Decline }
 }
 
@@ -359,4 +362,95 @@ fn protect(addresses: Range<usize>, flags: MprotectFlags) -> Result<(), Errno> {
     // SAFETY: the pages belong to the body (invariant 2), whose type has them mapped to be read and
     // written; a write to a closed one is resolved.
     unsafe { mm::mprotect(start, addresses.len(), flags) }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use core::cell::Cell;
+    use std::vec::Vec;
+
+    /// A page of the model, with its word.
+    struct Page {
+        word: AtomicU32,
+        is_open: Cell<bool>,
+        /// What was found dirty, since it was last written.
+        is_told: Cell<bool>,
+    }
+
+    /// The two steps of one who takes the page.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Step {
+        Clear,
+        Close,
+    }
+
+    impl Page {
+        fn take(&self, step: Step) {
+            match step {
+                Step::Clear => {
+                    let is_dirty = self.word.load(Ordering::SeqCst) != 0;
+                    self.is_told.set(self.is_told.get() || is_dirty);
+                    clear(&self.word);
+                }
+                Step::Close => self.is_open.set(false),
+            }
+        }
+
+        /// Whatever happens from now on, a write is noticed: it faults, or the word says so.
+        fn is_watched(&self) -> bool {
+            !self.is_open.get() || self.word.load(Ordering::SeqCst) != 0
+        }
+    }
+
+    /// Each way to spread the steps of two takings over the moments between a resolver's: before
+    /// it opens the page, after, and when it is done. A resolver never waits for who takes, nor
+    /// the other way about, so these are all orders of one fault and two takings.
+    #[test]
+    fn no_page_is_open_and_clean_in_any_order_of_steps() {
+        let steps = [Step::Clear, Step::Close, Step::Clear, Step::Close];
+        let moments: Vec<[usize; 4]> = (0..81)
+            .map(|code| [code / 27, code / 9 % 3, code / 3 % 3, code % 3])
+            .filter(|at| at.is_sorted())
+            .collect();
+        assert_eq!(moments.len(), 15);
+        for was_open in [false, true] {
+            for at in &moments {
+                let page = Page {
+                    word: AtomicU32::new(if was_open { DIRTY } else { 0 }),
+                    is_open: Cell::new(was_open),
+                    is_told: Cell::new(false),
+                };
+                let take = |moment| {
+                    for (step, _) in steps.iter().zip(at).filter(|(_, at)| **at == moment) {
+                        page.take(*step);
+                    }
+                };
+                let opened = resolve(&page.word, || {
+                    take(0);
+                    page.is_open.set(true);
+                    page.is_told.set(false);
+                    // A write of another thread, which does not fault, is told by a taking that
+                    // begins now.
+                    assert!(page.word.load(Ordering::SeqCst) != 0, "{at:?}");
+                    take(1);
+                    true
+                });
+                assert!(opened);
+                take(2);
+                // Between the two steps of a taking the page may be open; the second closes it.
+                assert!(page.is_watched(), "{at:?}, open at first: {was_open}");
+                assert!(page.is_told.get() || page.word.load(Ordering::SeqCst) != 0, "{at:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_leaves_the_word_as_it_was() {
+        let word = AtomicU32::new(0);
+        assert!(!resolve(&word, || false));
+        assert_eq!(word.into_inner(), 0);
+    }
 }

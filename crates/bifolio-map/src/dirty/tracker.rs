@@ -112,17 +112,22 @@ impl Tracker {
     }
 
     /// Writes dirty runs of the pages at `addresses` to `out`, and tells how many they are and up
-    /// to which address it looked. With `take` they are clean then.
+    /// to which address it looked. With `take` they are clean then; all are dirty where it fails.
     pub(super) fn find(
         &self,
         addresses: Range<usize>,
         take: bool,
         out: &mut [PageRegion],
     ) -> Result<(usize, usize), Errno> {
-        match self {
-            Tracker::PageTables(_) => page_tables::find(addresses, take, out),
-            Tracker::Shadow(shadow) => shadow.find(addresses, take, out),
+        let found = match self {
+            Tracker::PageTables(_) => page_tables::find(addresses.clone(), take, out),
+            Tracker::Shadow(shadow) => shadow.find(addresses.clone(), take, out),
+        };
+        if take && found.is_err() {
+            // A part may have been taken before it failed.
+            self.mark(addresses);
         }
+        found
     }
 
     /// Whether pages that the mapping's type lets be written are to be closed.

@@ -85,7 +85,7 @@ fn a_child_of_fork_is_not_tracked_by_its_parent() {
     assert!(fork(|| {
         map[2 * page()] = 1;
         let error = |error: bifolio_map::Error| error.kind() == ErrorKind::NotTracked;
-        let refused = [map.take_dirty(0..len).next(), map.dirty(0..len).next()];
+        let refused = [map.dirty(0..len).next(), map.take_dirty(0..len).next()];
         let is_refused = refused.into_iter().all(|told| told.is_some_and(|t| t.is_err_and(error)));
         // One's own tracking can be begun, and ends with the process.
         let is_ended = map.untrack().is_ok() && map.track_by(Tracking::PageTables).is_ok();

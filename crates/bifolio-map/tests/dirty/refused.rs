@@ -12,6 +12,9 @@ use super::{bytes, dirty, kinds, page, take, ways};
 use bifolio_map::{
     AccessMut, Advice, AnonMap, ErrorKind, Operation, Options, Pages, SharedMap, Track, Tracking,
 };
+use bifolio_sys::mm::{
+    RegisterMode, USER_MODE_ONLY, UffdFeatures, uffdio_api, uffdio_register, userfaultfd,
+};
 use std::io;
 
 /// The ioctls, as `linux/userfaultfd.h` and `linux/fs.h` number them.
@@ -136,6 +139,30 @@ fn a_taking_that_fails_loses_nothing() {
         assert!([2, 5].iter().all(|at| told.iter().any(|range| range.contains(&(at * page())))));
         assert_eq!(take(&map), []);
     }
+}
+
+/// Another part of the program maps over a page of a tracked map: the scan fails when it comes
+/// there, with the pages before it protected already.
+#[test]
+fn a_taking_that_fails_halfway_loses_nothing() {
+    let mut map = AnonMap::new(8 * page()).unwrap();
+    if map.track_by(Tracking::PageTables).is_err() {
+        return println!("skipped: the page tables do not track here");
+    }
+    map[2 * page()] = 1;
+    let hole = map.as_ptr().wrapping_add(5 * page()).cast_mut().cast();
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let mapped = unsafe { libc::mmap(hole, page(), protection, flags, -1, 0) };
+    assert_eq!(mapped, hole);
+    let error = map.take_dirty(0..map.len()).next().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotTracked);
+    // Tracking what lies there again, by another userfaultfd, lets the scans go on.
+    let uffd = userfaultfd(USER_MODE_ONLY).unwrap();
+    uffdio_api(&uffd, UffdFeatures::WP_ASYNC | UffdFeatures::WP_UNPOPULATED).unwrap();
+    let range = hole.addr()..hole.addr() + page();
+    uffdio_register(&uffd, range, RegisterMode::WriteProtect).unwrap();
+    assert_eq!(take(&map), [0..map.len()]);
 }
 
 #[test]
