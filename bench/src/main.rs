@@ -4,6 +4,7 @@
 //! that stand in `bench/results`; `--check` runs everything small and compares answers only.
 
 mod cases;
+mod dirty;
 mod lease;
 mod pair;
 mod programs;
@@ -15,8 +16,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Every case, in the order of the report.
-const GROUPS: &[&[Case]] = &[cases::CASES, programs::CASES, stable::CASES];
-const GROUPS: &[&[Case]] = &[cases::CASES, programs::CASES, lease::CASES];
+const GROUPS: &[&[Case]] =
+    &[cases::CASES, programs::CASES, stable::CASES, lease::CASES, dirty::CASES];
 
 const USAGE: &str = "usage: bifolio-bench [--check] [--rounds N] [--dir DIR] [CASE]...";
 

@@ -21,6 +21,7 @@
 
 use crate::body::{ADDRESSES, Body};
 use crate::cut::halves;
+use crate::dirty::tracked;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::kind::kind;
 use crate::object::Object;
@@ -64,6 +65,7 @@ pub struct AnonMap {
 }
 
 kind!(AnonMap, Exclusive, ReadWrite);
+tracked!(AnonMap);
 halves!(AnonMap);
 
 impl Options {
@@ -202,7 +204,10 @@ impl AnonMap {
     /// # Errors
     ///
     /// [`NoMemory`](crate::ErrorKind::NoMemory), [`TooLarge`](crate::ErrorKind::TooLarge) and what
-    /// else mmap(2) and mremap(2) report; nothing has changed then.
+    /// else mmap(2) and mremap(2) report; nothing has changed then. Where writes are tracked
+    /// ([`Track`](crate::Track)), all bytes are dirty afterwards; an error of the operation
+    /// [`Track`](crate::Operation::Track) says that they are tracked no longer, and the length may
+    /// have changed.
     ///
     /// # Examples
     ///
@@ -216,6 +221,13 @@ impl AnonMap {
     /// # Ok::<(), bifolio_map::Error>(())
     /// ```
     pub fn resize(&mut self, len: usize) -> Result<()> {
+        let tracking = self.body.suspend_tracking()?;
+        let resized = self.resize_untracked(len);
+        let resumed = self.body.resume_tracking(tracking);
+        resized.and(resumed)
+    }
+
+    fn resize_untracked(&mut self, len: usize) -> Result<()> {
         let old_len = self.body.len();
         let page = self.body.page();
         if len == 0 || old_len == 0 || !self.body.is_shown_whole() {

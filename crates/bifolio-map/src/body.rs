@@ -16,6 +16,7 @@
 #![allow(unsafe_code, reason = "lends pointers into the pages it owns")]
 
 use crate::access::{Via, View, ViewMut};
+use crate::dirty::Tracker;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::origin::Origin;
 use crate::span::{Placement, Request, Span};
@@ -29,6 +30,9 @@ use core::ptr::{NonNull, null_mut};
 /// A mapping without its promise.
 #[derive(Debug)]
 pub(crate) struct Body {
+    /// Which pages were written, where that is tracked; it lets go of them before they are
+    /// unmapped.
+    pub(crate) tracker: Option<Tracker>,
     span: Option<Span>,
     /// Where the first byte lies in the span: not zero where a file offset is no multiple of the
     /// page size.
@@ -60,7 +64,9 @@ impl Body {
         page: PageSize,
     ) -> Result<Body, (Origin, Error)> {
         match map_span(request, &origin, page) {
-            Ok((span, delta)) => Ok(Body { span, delta, len: request.len, page, origin }),
+            Ok((span, delta)) => {
+                Ok(Body { tracker: None, span, delta, len: request.len, page, origin })
+            }
             Err(error) => Err((origin, error)),
         }
     }
@@ -69,7 +75,7 @@ impl Body {
     /// calls.
     pub(crate) fn unmapped(len: usize, origin: Origin) -> Body {
         assert!(len == 0 || origin.mirror().is_some(), "there is a file to read");
-        Body { span: None, delta: 0, len, page: page_size(), origin }
+        Body { tracker: None, span: None, delta: 0, len, page: page_size(), origin }
     }
 
     /// Makes a body of pages that are mapped already: the `len` bytes of them from `delta` on.
@@ -86,7 +92,12 @@ impl Body {
     ) -> Body {
         let available = span.as_ref().map_or(0, Span::len);
         assert!(delta <= available && len <= available - delta, "{delta} + {len} of {available}");
-        Body { span, delta, len, page, origin }
+        Body { tracker: None, span, delta, len, page, origin }
+    }
+
+    /// The same, with its dirty pages told by `tracker`.
+    pub(crate) fn with_tracker(self, tracker: Option<Tracker>) -> Body {
+        Body { tracker, ..self }
     }
 
     /// The length in bytes.
@@ -217,10 +228,13 @@ impl Body {
 
     /// Unmaps it and says whether that worked.
     pub(crate) fn unmap(self) -> Result<(), (Body, Error)> {
-        let Body { span, delta, len, page, origin } = self;
+        let Body { tracker, span, delta, len, page, origin } = self;
         let Some(span) = span else { return Ok(()) };
+        // From the moment that they are unmapped, the addresses may be another's.
+        tracker.iter().for_each(|tracker| tracker.set_writable(false));
         span.unmap().map_err(|(span, errno)| {
-            let body = Body { span: Some(span), delta, len, page, origin };
+            tracker.iter().for_each(|tracker| tracker.set_writable(true));
+            let body = Body { tracker, span: Some(span), delta, len, page, origin };
             let error = body.refused(Operation::Unmap, &(0..len), errno);
             (body, error)
         })
@@ -251,7 +265,20 @@ impl Body {
                 return Err((self, error));
             }
         };
-        let Body { span, delta, len, page, origin: front_origin } = self;
+        let cut = match at {
+            0 => self.addresses(&(0..self.len)).start,
+            at => self.addresses(&(0..at)).end,
+        };
+        let trackers = self.tracker.as_ref().map(|tracker| tracker.split(cut)).transpose();
+        let (front_tracker, tracker) = match trackers {
+            Ok(trackers) => trackers.unzip(),
+            Err(errno) => {
+                let error = self.refused(Operation::Split, &(at..at), errno);
+                return Err((self, error));
+            }
+        };
+        let Body { tracker: whole, span, delta, len, page, origin: front_origin } = self;
+        drop(whole);
         let (front, back, back_delta) = match span {
             Some(span) if at == 0 => (None, Some(span), delta),
             Some(span) if at < len => {
@@ -261,8 +288,15 @@ impl Body {
             span => (span, None, 0),
         };
         let front_delta = if front.is_some() { delta } else { 0 };
-        let front = Body { span: front, delta: front_delta, len: at, page, origin: front_origin };
-        Ok((front, Body { span: back, delta: back_delta, len: len - at, page, origin }))
+        let front = Body {
+            tracker: front_tracker,
+            span: front,
+            delta: front_delta,
+            len: at,
+            page,
+            origin: front_origin,
+        };
+        Ok((front, Body { tracker, span: back, delta: back_delta, len: len - at, page, origin }))
     }
 }
 

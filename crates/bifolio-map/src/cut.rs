@@ -3,8 +3,10 @@
 //! Only what one knows of the addresses changes: no page does.
 
 use crate::body::Body;
+use crate::dirty::Tracker;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::options::Guards;
+use bifolio_sys::Errno;
 
 impl Body {
     /// Puts `back` behind `self`; hands both back unless the bytes of the one begin where those of
@@ -17,14 +19,33 @@ impl Body {
         if self.len() == 0 || back.len() == 0 {
             return Ok(if self.len() == 0 { back } else { self });
         }
+        let tracker = match self.joined_tracker(&back) {
+            Ok(tracker) => tracker,
+            Err(errno) => {
+                let error = self.refused(Operation::Join, &(0..self.len()), errno);
+                // Of those that are tracked in different ways, or one alone.
+                let is_mixed = errno == Errno::INVAL;
+                let error = if is_mixed { error.with_kind(ErrorKind::Invalid) } else { error };
+                return Err((self, back, error));
+            }
+        };
         let (delta, len, page) = (self.delta(), self.len() + back.len(), self.page());
         let ((front, origin), (back, _)) = (self.into_parts(), back.into_parts());
-        Ok(match front.zip(back) {
+        let body = match front.zip(back) {
             Some((front, back)) => {
                 Body::from_parts(Some(front.join(back)), delta, len, page, origin)
             }
             None => Body::unmapped(len, origin),
-        })
+        };
+        Ok(body.with_tracker(tracker))
+    }
+
+    fn joined_tracker(&self, back: &Body) -> Result<Option<Tracker>, Errno> {
+        match (&self.tracker, &back.tracker) {
+            (None, None) => Ok(None),
+            (Some(tracker), Some(other)) => tracker.join(other, back.ptr().addr().get()).map(Some),
+            _ => Err(Errno::INVAL),
+        }
     }
 
     fn is_continued_by(&self, back: &Body) -> bool {
@@ -88,8 +109,9 @@ macro_rules! halves {
             /// # Errors
             ///
             /// [`Invalid`](crate::ErrorKind::Invalid), with both, unless the first byte of `back`
-            /// follows the last of this one, in memory and in the file, and their pages are of one
-            /// size.
+            /// follows the last of this one, in memory and in the file, their pages are of one
+            /// size, and both are tracked in the same way ([`Tracking`](crate::Tracking)) or
+            /// neither is.
             pub fn join(
                 self,
                 back: $kind,

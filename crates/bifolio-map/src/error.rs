@@ -64,6 +64,8 @@ pub enum Operation {
     Save,
     /// Making bytes stable.
     Stabilize,
+    /// Tracking which pages are written.
+    Track,
 }
 
 impl fmt::Display for Operation {
@@ -95,6 +97,7 @@ impl fmt::Display for Operation {
             Operation::Inspect => "inspect",
             Operation::Save => "save",
             Operation::Stabilize => "stabilize",
+            Operation::Track => "track writes to",
         })
     }
 }
@@ -152,6 +155,9 @@ pub enum ErrorKind {
     NoSuchProcess,
     /// It is a thread of the kernel, which has no memory of its own.
     KernelThread,
+    /// Nobody tracks which pages are written: tracking was not begun, or in the process that this
+    /// one was forked from.
+    NotTracked,
     /// An argument contradicts another, or the state of the mapping.
     Invalid,
     /// Another error of the kernel: see [`Error::errno`].
@@ -368,6 +374,7 @@ impl fmt::Display for Error {
             ErrorKind::KernelThread => {
                 f.write_str("it is a thread of the kernel, which has no memory of its own")
             }
+            ErrorKind::NotTracked => f.write_str("the writes of this process are not tracked"),
             ErrorKind::Invalid => f.write_str("the arguments contradict each other or the mapping"),
             ErrorKind::Kernel => match self.errno {
                 Some(errno) => write!(f, "{errno}"),
@@ -413,6 +420,7 @@ impl From<Error> for std::io::Error {
             ErrorKind::Unsupported | ErrorKind::NotMappable(_) => IoKind::Unsupported,
             ErrorKind::Occupied => IoKind::AddrInUse,
             ErrorKind::Misaligned { .. }
+            | ErrorKind::NotTracked
             | ErrorKind::Invalid
             | ErrorKind::TooLarge
             | ErrorKind::BeyondReservation { .. } => IoKind::InvalidInput,

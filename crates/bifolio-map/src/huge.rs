@@ -15,6 +15,7 @@
 use crate::access::{AccessMut, ViewMut};
 use crate::body::Body;
 use crate::cut::halves;
+use crate::dirty::tracked;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::kind::kind;
 use crate::object::Object;
@@ -41,6 +42,7 @@ pub struct HugeMap {
 
 // References: none are made.
 kind!(HugeMap, Private, ReadWrite);
+tracked!(HugeMap);
 halves!(HugeMap);
 
 impl Options {

@@ -15,6 +15,7 @@ mod body;
 mod copied;
 mod cut;
 mod cut_shared;
+mod dirty;
 mod droppable;
 mod error;
 #[cfg(feature = "std")]
@@ -66,6 +67,7 @@ pub use anon::AnonMap;
 pub use anon_states::{NoAccessMap, ReadOnlyMap};
 #[cfg(feature = "std")]
 pub use backend::{Backend, ReadReason, Route};
+pub use dirty::{DirtyRanges, Track, Tracking};
 pub use droppable::DroppableMap;
 pub use error::{Error, ErrorKind, FileKind, Operation, Result};
 #[cfg(feature = "std")]

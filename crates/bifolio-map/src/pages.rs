@@ -349,8 +349,12 @@ pub(crate) fn advise(body: &Body, range: &Range<usize>, advice: RawAdvice) -> Re
     }
     // SAFETY: the pages are the mapping's own, and whoever calls with advice that changes bytes has
     // the right to (`Discard` is taken by the types that can permit it).
-    unsafe { mm::madvise(start.cast(), len, advice) }
-        .map_err(|errno| body.refused(Operation::Advise, range, errno))
+    let advised = unsafe { mm::madvise(start.cast(), len, advice) };
+    if matches!(advice, RawAdvice::DontNeed | RawAdvice::Remove) {
+        // A part may be dropped where it failed.
+        body.changed(range);
+    }
+    advised.map_err(|errno| body.refused(Operation::Advise, range, errno))
 }
 
 /// posix_fadvise(2) on a file that is not mapped.

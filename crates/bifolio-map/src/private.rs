@@ -17,6 +17,7 @@
 use crate::access::{Access, AccessMut, ViewMut};
 use crate::body::Body;
 use crate::cut::halves;
+use crate::dirty::tracked;
 use crate::error::{ErrorKind, Operation, Result};
 use crate::kind::kind;
 use crate::object::Object;
@@ -59,6 +60,7 @@ pub struct PrivateMap {
 }
 
 kind!(PrivateMap, Private, ReadWrite);
+tracked!(PrivateMap);
 halves!(PrivateMap);
 
 impl Options {

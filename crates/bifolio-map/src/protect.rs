@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "mprotect takes a pointer")]
 
 use crate::body::Body;
+use crate::dirty::Tracker;
 use crate::error::{Error, Operation, Result};
 use crate::mapping::Protection;
 use bifolio_sys::mm::{self, MprotectFlags};
@@ -24,18 +25,34 @@ impl Body {
             Ok(pages) => pages,
             Err(error) => return Err((self, error)),
         };
-        let change = |protection: Protection| match len {
-            0 => Ok(()),
-            // SAFETY: the pages are the body's own, and as `self` is consumed no reference into
-            // them is alive.
-            _ => unsafe { mm::mprotect(start.cast(), len, protection.flags()) },
+        let tracker = self.tracker.as_ref();
+        let change = |protection: Protection| {
+            let flags = match protection {
+                // Pages whose first write is to be noticed stay closed until then.
+                Protection::ReadWrite if tracker.is_some_and(Tracker::is_closing) => {
+                    Protection::Read.flags()
+                }
+                protection => protection.flags(),
+            };
+            match len {
+                0 => Ok(()),
+                // SAFETY: the pages are the body's own, and as `self` is consumed no reference into
+                // them is alive.
+                _ => unsafe { mm::mprotect(start.cast(), len, flags) },
+            }
         };
+        let let_write = |protection| {
+            let is_writable = protection == Protection::ReadWrite;
+            tracker.iter().for_each(|tracker| tracker.set_writable(is_writable));
+        };
+        let_write(new);
         let Err(errno) = change(new) else { return Ok(self) };
         // The pages before the one it failed at may be changed: the range can consist of several of
         // the kernel's areas, where advice was given to a part of it.
         if let Err(second) = change(old) {
             panic!("{} bytes are half {old:?}, half {new:?}: {errno}, {second}", all.end);
         }
+        let_write(old);
         let error = self.refused(Operation::Protect, &all, errno);
         Err((self, error))
     }

@@ -52,6 +52,7 @@ impl SharedMap {
             match fs::fallocate(fd, hole, start, range.len() as u64) {
                 Err(Errno::INTR) => {}
                 answer => {
+                    self.body.changed(&range);
                     return answer
                         .map_err(|errno| self.body.refused(Operation::Advise, &range, errno));
                 }

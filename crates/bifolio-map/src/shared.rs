@@ -20,6 +20,7 @@ use crate::access::{Access, AccessMut, Via, View, ViewMut};
 #[cfg(feature = "std")]
 use crate::allocate::allocate;
 use crate::body::Body;
+use crate::dirty::tracked;
 use crate::error::{Error, ErrorKind, FileKind, Operation, Result};
 use crate::mapping::{Mapping, Protection, Sharing};
 use crate::object::Object;
@@ -351,6 +352,8 @@ impl SharedMap {
         self.len.fetch_max(len, Ordering::Release);
     }
 }
+
+tracked!(SharedMap);
 
 impl Access for SharedMap {
     #[inline]

@@ -84,6 +84,11 @@ impl Random {
         Random(seed.max(1))
     }
 
+    /// One of those that another makes, for a thread.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Random(seed.max(1))
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
