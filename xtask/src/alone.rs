@@ -7,7 +7,7 @@
 use crate::workspace::Workspace;
 
 /// The libraries, lowest first.
-const LIBRARIES: &[&str] = &["bifolio-sys", "bifolio-map", "bifolio"];
+const LIBRARIES: &[&str] = &["bifolio-sys", "bifolio-map", "bifolio", "memmap2"];
 
 /// The crates whose core needs neither `std` nor `alloc`.
 pub(crate) const NO_STD_CRATES: &[&str] = &["bifolio-sys", "bifolio-map"];

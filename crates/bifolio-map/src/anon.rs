@@ -239,7 +239,7 @@ impl AnonMap {
             .ok_or_else(|| Error::new(Operation::Resize, object, ErrorKind::TooLarge))?;
         if let Some(span) = self.body.span_mut().filter(|span| span.len() != new_pages) {
             // SAFETY: `&mut self` is borrowed by nobody else, so no pointer into the bytes lives.
-            match unsafe { span.remap(new_pages) } {
+            match unsafe { span.remap(new_pages, true) } {
                 Ok(()) => {}
                 // Of several areas, or of the pool.
                 Err(Errno::FAULT | Errno::INVAL) => return self.copy_to_new(len),

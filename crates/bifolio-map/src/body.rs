@@ -22,6 +22,7 @@ use crate::origin::Origin;
 use crate::span::{Placement, Request, Span};
 use bifolio_sys::Errno;
 use bifolio_sys::fault;
+use bifolio_sys::fs::fd::BorrowedFd;
 use bifolio_sys::mm::MapFlags;
 use bifolio_sys::page::{PageSize, default_huge_page_size, page_size};
 use core::ops::Range;
@@ -57,13 +58,21 @@ impl Body {
         Body::map_pages(request, origin, page).map_err(|(_, error)| error)
     }
 
+    /// As [`map`](Self::map), of a file that is lent for the call: the origin does not keep it, and
+    /// nobody asks it anything later.
+    pub(crate) fn map_lent(request: Request, file: BorrowedFd<'_>, origin: Origin) -> Result<Body> {
+        let page = page_size();
+        let (span, delta) = map_span(request, &origin, Some(file), page)?;
+        Ok(Body { tracker: None, span, delta, len: request.len, page, origin })
+    }
+
     /// As [`map`](Self::map), of pages of this size, and what fails gives the origin back.
     pub(crate) fn map_pages(
         request: Request,
         origin: Origin,
         page: PageSize,
     ) -> Result<Body, (Origin, Error)> {
-        match map_span(request, &origin, page) {
+        match map_span(request, &origin, origin.fd(), page) {
             Ok((span, delta)) => {
                 Ok(Body { tracker: None, span, delta, len: request.len, page, origin })
             }
@@ -316,6 +325,7 @@ fn page_of(flags: MapFlags) -> Result<PageSize, Errno> {
 fn map_span(
     mut request: Request,
     origin: &Origin,
+    file: Option<BorrowedFd<'_>>,
     page: PageSize,
 ) -> Result<(Option<Span>, usize)> {
     if request.len == 0 {
@@ -334,7 +344,7 @@ fn map_span(
     request.len = (request.len.checked_add(delta))
         .and_then(|len| page.round_up(len))
         .ok_or_else(|| fail(ErrorKind::TooLarge))?;
-    let file = origin.fd().map(|fd| (fd, origin.file_offset - delta as u64));
+    let file = file.map(|fd| (fd, origin.file_offset - delta as u64));
     match Span::map(&request, file, &origin.object) {
         Ok(span) => Ok((Some(span), delta)),
         Err(error) if error.errno() == Some(Errno::NOMEM) && request.len >= ADDRESSES => {

@@ -11,6 +11,7 @@ mod anon_states;
 #[cfg(feature = "std")]
 mod backend;
 mod body;
+mod constancy;
 #[cfg(feature = "std")]
 mod copied;
 mod cut;
@@ -45,6 +46,7 @@ mod populate;
 mod private;
 mod protect;
 mod punch;
+mod raw;
 mod read_only;
 #[cfg(feature = "std")]
 mod replace;
@@ -67,6 +69,7 @@ pub use anon::AnonMap;
 pub use anon_states::{NoAccessMap, ReadOnlyMap};
 #[cfg(feature = "std")]
 pub use backend::{Backend, ReadReason, Route};
+pub use constancy::Constancy;
 pub use dirty::{DirtyRanges, Track, Tracking};
 pub use droppable::DroppableMap;
 pub use error::{Error, ErrorKind, FileKind, Operation, Result};
@@ -87,6 +90,7 @@ pub use pages::{Advice, Discard, Pages};
 pub use plain_atomic::PlainAtomic;
 #[cfg(feature = "std")]
 pub use private::PrivateMap;
+pub use raw::RawMap;
 pub use read_only::ReadOnlySharedMap;
 pub use reservation::Reservation;
 pub use residency::{CacheState, Residency, Resident, Untold};

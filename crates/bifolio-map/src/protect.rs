@@ -59,7 +59,7 @@ impl Body {
 }
 
 impl Protection {
-    const fn flags(self) -> MprotectFlags {
+    pub(crate) const fn flags(self) -> MprotectFlags {
         match self {
             Protection::None => MprotectFlags::empty(),
             Protection::Read => MprotectFlags::READ,

@@ -205,14 +205,14 @@ impl Span {
         Err((with, errno))
     }
 
-    /// Changes its length to `len` bytes, a multiple of the size of its pages, and moves it where
-    /// that needs more room than there is; bytes that come in are zero or the file's. On failure
-    /// nothing has changed.
+    /// Changes its length to `len` bytes, a multiple of the size of its pages; where there is no
+    /// room for them it moves, if it `may_move`, and fails otherwise. Bytes that come in are zero
+    /// or the file's. On failure nothing has changed.
     ///
     /// # Safety
     ///
     /// No pointer into the old range is used afterwards.
-    pub(crate) unsafe fn remap(&mut self, len: usize) -> Result<(), Errno> {
+    pub(crate) unsafe fn remap(&mut self, len: usize, may_move: bool) -> Result<(), Errno> {
         assert!(len != 0 && page_size().is_aligned(len), "{len} bytes are no pages");
         if len < self.len {
             // Not by mremap(2), which was seen to refuse it of hugetlb pages (EINVAL, Linux 6.18).
@@ -222,10 +222,10 @@ impl Span {
             self.len = len;
             return Ok(());
         }
+        let flags = if may_move { MremapFlags::MAYMOVE } else { MremapFlags::empty() };
         // SAFETY: the range is ours alone (invariant 1); the caller holds no pointers into it. The
         // kernel chooses the new place, and nothing that is mapped is replaced.
-        let moved =
-            unsafe { mm::mremap(self.base.as_ptr().cast(), self.len, len, MremapFlags::MAYMOVE) }?;
+        let moved = unsafe { mm::mremap(self.base.as_ptr().cast(), self.len, len, flags) }?;
         self.base = NonNull::new(moved.cast()).ok_or(Errno::NOMEM)?;
         self.len = len;
         Ok(())

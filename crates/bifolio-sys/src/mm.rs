@@ -37,7 +37,8 @@ use rustix::io::Errno;
 
 use crate::uapi::{SYS_MEMFD_SECRET, SYS_MSEAL, check};
 
-pub use advice::{Advice, madvise, process_madvise};
+pub use advice::{Advice, madvise, madvise_number, process_madvise};
+pub(crate) use maps::query;
 pub use maps::{Find, Vma, procmap_query};
 pub use numa::{Misplaced, Node, NodeMask, Policy, get_mempolicy, mbind};
 pub use pagemap::{

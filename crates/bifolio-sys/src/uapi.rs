@@ -126,7 +126,6 @@ pub(crate) struct PmScanArg {
 
 /// `struct procmap_query` of `linux/fs.h`.
 #[repr(C)]
-#[derive(Default)]
 pub(crate) struct ProcmapQuery {
     pub(crate) size: u64,
     pub(crate) query_flags: u64,
@@ -143,6 +142,29 @@ pub(crate) struct ProcmapQuery {
     pub(crate) build_id_size: u32,
     pub(crate) vma_name_addr: u64,
     pub(crate) build_id_addr: u64,
+}
+
+impl ProcmapQuery {
+    /// Asks for nothing but the mapping at address zero.
+    pub(crate) const fn new() -> Self {
+        Self {
+            size: size_of::<Self>() as u64,
+            query_flags: 0,
+            query_addr: 0,
+            vma_start: 0,
+            vma_end: 0,
+            vma_flags: 0,
+            vma_page_size: 0,
+            vma_offset: 0,
+            inode: 0,
+            dev_major: 0,
+            dev_minor: 0,
+            vma_name_size: 0,
+            build_id_size: 0,
+            vma_name_addr: 0,
+            build_id_addr: 0,
+        }
+    }
 }
 
 /// `struct cachestat_range` of `linux/mman.h`.

@@ -5,6 +5,7 @@
 // Access: what every mapping offers.
 pub use bifolio_map::{Access, AccessMut, Chunk, Chunks, Pair, Reader, View, ViewMut, Writer};
 pub use bifolio_map::{AtomicInteger, PlainAtomic, SharedAtomic, StoreOrder};
+pub use bifolio_map::{CacheState, Constancy, Residency, Resident, Untold};
 pub use bifolio_map::{CacheState, Dirty, Evicted, Residency, Resident, Stayed, Untold};
 pub use bifolio_map::{CacheState, Residency, Resident, Untold};
 pub use bifolio_map::{DirtyRanges, Track, Tracking};
@@ -14,7 +15,7 @@ pub use bifolio_map::{Mapping, Pages, Protection, Sharing};
 pub use bifolio_map::{
     Advice, Backend, Discard, HugePages, LeaseState, Options, ReadReason, Route,
 };
-pub use bifolio_map::{AnonMap, ExecMap, NoAccessMap, ReadOnlyMap, Reservation};
+pub use bifolio_map::{AnonMap, ExecMap, NoAccessMap, RawMap, ReadOnlyMap, Reservation};
 pub use bifolio_map::{DataRanges, FileMap, FileMapping};
 pub use bifolio_map::{DroppableMap, GrowsDownMap, HugeMap, SecretMap};
 pub use bifolio_map::{MemoryFile, PrivateMap, ReadOnlySharedMap, Seals, SharedMap};

@@ -7,7 +7,7 @@
 
 use super::chain::{self, Previous};
 use super::context::Context;
-use super::ranges::{Slot, Table};
+use super::ranges::{FIRST_SLOTS, Slot, Table};
 use super::{Info, Resolution, Resolver, Signal};
 use crate::guard::{self, FaultCode};
 use crate::{Errno, errno};
@@ -23,7 +23,8 @@ const ABSENT: i32 = 0;
 const INSTALLED: i32 = -1;
 
 static PREVIOUS: [Previous; 2] = [Previous::new(), Previous::new()];
-static RANGES: Table = Table::new();
+static FIRST: [Slot; FIRST_SLOTS] = [const { Slot::empty() }; FIRST_SLOTS];
+static RANGES: Table = Table::new(&FIRST);
 
 /// Puts the dispatcher in front of SIGBUS and SIGSEGV, once per process; later calls cost one load.
 ///
@@ -150,14 +151,16 @@ pub unsafe fn handle(signal: c_int, info: *mut c_void, context: *mut c_void) -> 
     let pc = context.pc();
     // SAFETY: for these two signals with a kernel's code the union holds an address (sigaction(2)).
     let addr = unsafe { siginfo.si_addr() } as usize;
-    let info = Info { addr, signal, si_code, is_write: context.is_write(), pc };
+    let exit = guard::resume_at(pc);
+    let (is_write, is_guarded) = (context.is_write(), exit.is_some());
+    let info = Info { addr, signal, si_code, is_write, pc, is_guarded };
     let errno = errno::get();
     let resolution = RANGES.resolve(&info);
     errno::set(errno);
     if resolution == Resolution::Retry {
         return true;
     }
-    if let Some(exit) = guard::resume_at(pc) {
+    if let Some(exit) = exit {
         context.resume(exit, FaultCode::pack(signal.number(), si_code));
         return true;
     }
@@ -189,7 +192,8 @@ impl Drop for Registration {
 /// Sends the faults in `range` (addresses in bytes) to `resolver` before anything else sees them,
 /// guarded access included.
 ///
-/// The look-up is lock-free and linear in the number of registered ranges.
+/// Registering and dropping cost a few atomic operations each, however many ranges there are. The
+/// look-up after a fault is lock-free and linear in their number.
 ///
 /// # Errors
 ///

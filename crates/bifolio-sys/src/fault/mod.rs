@@ -73,11 +73,16 @@ mod dispatch;
 #[cfg(not(loom))]
 mod probe;
 mod ranges;
+#[cfg(not(loom))]
+mod site;
 
+pub use crate::guard::Cause;
 #[cfg(not(loom))]
 pub use dispatch::{Reach, Registration, Status, handle, install, register, status};
 #[cfg(not(loom))]
 pub use probe::{Probe, probe};
+#[cfg(not(loom))]
+pub use site::{Site, bring_in, put_zeros, say};
 
 /// The signals that stand for a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -131,6 +136,15 @@ pub struct Info {
     pub is_write: Option<bool>,
     /// The address of the instruction that faulted.
     pub pc: usize,
+    /// Whether that is a guarded access, to which a fault that no resolver repairs is a value.
+    pub is_guarded: bool,
+}
+
+impl Info {
+    /// What the signal and its code mean.
+    pub const fn cause(&self) -> Cause {
+        Cause::of(self.signal.number(), self.si_code)
+    }
 }
 
 /// What became of a fault in a registered range.

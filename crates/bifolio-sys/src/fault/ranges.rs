@@ -11,8 +11,12 @@
 //!    registration, and what `data` points to, alive.
 //! 3. Slabs are never freed, so a reader may follow `next` at any time.
 //!
-//! It does not order overlapping ranges: the first slot that holds the address is asked first, the
-//! next one if that declines.
+//! A range is put where its address says, a few slots further on, or into the next slab, which is
+//! twice as large: taking a range in costs the same however many there are, and threads seldom meet
+//! in a slot. Finding the range of an address means looking at them all, which only a fault does.
+//!
+//! It does not order overlapping ranges: if the one that is asked first declines, the next is
+//! asked.
 //!
 //! # Safety
 //!
@@ -41,7 +45,7 @@ pub(super) struct Slot {
 
 impl Slot {
     #[cfg(not(loom))]
-    const fn empty() -> Slot {
+    pub(super) const fn empty() -> Slot {
         Slot {
             state: AtomicU32::new(FREE),
             users: AtomicU32::new(0),
@@ -53,10 +57,14 @@ impl Slot {
     }
 
     fn claim(&self, range: &Range<usize>, resolver: Resolver, data: usize) -> bool {
+        // Relaxed: a slot that is taken is passed over, without taking its line from its owner.
+        if self.state.load(Ordering::Relaxed) != FREE {
+            return false;
+        }
         // Acquire pairs with the release that set FREE: the last owner's fields are no longer read.
         if self.state.compare_exchange(FREE, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_err()
         {
-            return false; // relaxed: a slot that is taken is simply passed over
+            return false; // relaxed: as above
         }
         // Relaxed: the release below publishes all four.
         self.start.store(range.start, Ordering::Relaxed);
@@ -119,18 +127,15 @@ impl Slot {
     }
 }
 
-#[cfg(not(loom))]
-const SLAB_SLOTS: usize = (4096 - size_of::<usize>()) / size_of::<Slot>();
-#[cfg(loom)]
-const SLAB_SLOTS: usize = 1;
+/// How many slots the first slab has: a power of two, as all have.
+pub(super) const FIRST_SLOTS: usize = 64;
+/// How many slots of a slab are tried before the next slab.
+const TRIES: usize = 8;
 
 struct Slab {
-    slots: [Slot; SLAB_SLOTS],
+    slots: &'static [Slot],
     next: AtomicPtr<Slab>,
 }
-
-#[cfg(not(loom))]
-const _: () = assert!(size_of::<Slab>() <= 4096);
 
 /// All registered ranges of the process.
 pub(super) struct Table {
@@ -139,25 +144,23 @@ pub(super) struct Table {
 
 impl Table {
     #[cfg(not(loom))]
-    pub(super) const fn new() -> Self {
-        Table {
-            first: Slab {
-                slots: [const { Slot::empty() }; SLAB_SLOTS],
-                next: AtomicPtr::new(null_mut()),
-            },
-        }
+    pub(super) const fn new(slots: &'static [Slot; FIRST_SLOTS]) -> Self {
+        Table { first: Slab { slots, next: AtomicPtr::new(null_mut()) } }
     }
 
-    /// Finds a slot for `range`, with a further slab where all are taken.
+    /// Finds a slot for `range`, with a further slab where those it may have are taken.
     pub(super) fn insert(
         &self,
         range: &Range<usize>,
         resolver: Resolver,
         data: usize,
-    ) -> Result<&Slot, Errno> {
+    ) -> Result<&'static Slot, Errno> {
+        let place = place(range.start);
         let mut slab = &self.first;
         loop {
-            if let Some(slot) = slab.slots.iter().find(|slot| slot.claim(range, resolver, data)) {
+            let slots = slab.slots;
+            let mut tried = (0..slots.len().min(TRIES)).map(|i| &slots[(place + i) % slots.len()]);
+            if let Some(slot) = tried.find(|slot| slot.claim(range, resolver, data)) {
                 return Ok(slot);
             }
             slab = match slab.next() {
@@ -177,7 +180,7 @@ impl Table {
     pub(super) fn resolve(&self, info: &Info) -> Resolution {
         let mut slab = Some(&self.first);
         while let Some(here) = slab {
-            for slot in &here.slots {
+            for slot in here.slots {
                 if slot.ask(info) == Resolution::Retry {
                     return Resolution::Retry;
                 }
@@ -197,7 +200,7 @@ impl Slab {
 
     /// Links a new slab behind this one, or finds the one that another thread linked first.
     fn extend(&self) -> Result<&Slab, Errno> {
-        let fresh = new_slab()?;
+        let fresh = new_slab(2 * self.slots.len())?;
         // Release pairs with the acquire in `next`; acquire, on failure, with the release of the
         // thread that was first.
         let linked = self.next.compare_exchange(
@@ -217,15 +220,38 @@ impl Slab {
     }
 }
 
-/// A zeroed slab, which is an empty one.
+/// Where the search for a slot begins: pages that are neighbours begin far from each other
+/// (Fibonacci hashing; Knuth, The Art of Computer Programming 3, 6.4).
+const fn place(addr: usize) -> usize {
+    (addr >> 12).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32
+}
+
+/// How many bytes a slab of so many slots takes.
 #[cfg(not(loom))]
-fn new_slab() -> Result<NonNull<Slab>, Errno> {
+const fn slab_bytes(slots: usize) -> usize {
+    size_of::<Slab>() + slots * size_of::<Slot>()
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(align_of::<Slab>() == align_of::<Slot>() && FIRST_SLOTS.is_power_of_two());
+
+/// A slab of so many slots, all empty.
+#[cfg(not(loom))]
+fn new_slab(slots: usize) -> Result<NonNull<Slab>, Errno> {
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
     let protection = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: no address is asked for, so no mapping is replaced.
-    let slab =
-        unsafe { mmap_anonymous(null_mut(), size_of::<Slab>(), protection, MapFlags::PRIVATE) }?;
-    NonNull::new(slab.cast()).ok_or(Errno::NOMEM)
+    let memory =
+        unsafe { mmap_anonymous(null_mut(), slab_bytes(slots), protection, MapFlags::PRIVATE) }?;
+    let slab = NonNull::new(memory.cast::<Slab>()).ok_or(Errno::NOMEM)?;
+    // SAFETY: the slots follow their slab, inside what was mapped for both.
+    let first = unsafe { slab.add(1) }.cast::<Slot>();
+    // SAFETY: fresh from mmap(2) and so zeroed, which is an empty slot, aligned as the slab is
+    // (asserted above), and never unmapped once it is linked (invariant 3).
+    let slots = unsafe { core::slice::from_raw_parts(first.as_ptr(), slots) };
+    // SAFETY: the memory is ours, writable and aligned to a page.
+    unsafe { slab.write(Slab { slots, next: AtomicPtr::new(null_mut()) }) };
+    Ok(slab)
 }
 
 /// Gives an unused slab back.
@@ -235,9 +261,11 @@ fn new_slab() -> Result<NonNull<Slab>, Errno> {
 /// `slab` came from `new_slab` and nobody else knows it.
 #[cfg(not(loom))]
 unsafe fn free_slab(slab: NonNull<Slab>) {
+    // SAFETY: the caller's promise: it is initialised.
+    let slots = unsafe { slab.as_ref() }.slots.len();
     // SAFETY: the caller's promise. Unmapping one's own mapping fails only for want of memory; then
     // it stays.
-    let _ = unsafe { rustix::mm::munmap(slab.as_ptr().cast(), size_of::<Slab>()) };
+    let _ = unsafe { rustix::mm::munmap(slab.as_ptr().cast(), slab_bytes(slots)) };
 }
 
 #[cfg(all(test, loom))]
@@ -267,16 +295,18 @@ mod model {
                 resolver: AtomicUsize::new(0),
                 data: AtomicUsize::new(0),
             };
-            Slab { slots: [slot], next: AtomicPtr::new(null_mut()) }
+            // One slot a slab, so that two ranges already need a second slab.
+            let slots = Box::leak(Box::new([slot]));
+            Slab { slots, next: AtomicPtr::new(null_mut()) }
         }
     }
 
-    pub(super) fn new_slab() -> Result<NonNull<Slab>, Errno> {
+    pub(super) fn new_slab(_: usize) -> Result<NonNull<Slab>, Errno> {
         Ok(NonNull::from(Box::leak(Box::new(Slab::for_model()))))
     }
 
     pub(super) unsafe fn free_slab(slab: NonNull<Slab>) {
-        // SAFETY: it came from `new_slab` above and was never linked.
+        // SAFETY: it came from `new_slab` above and was never linked. Its slot is leaked.
         drop(unsafe { Box::from_raw(slab.as_ptr()) });
     }
 
@@ -312,7 +342,7 @@ mod model {
     }
 
     fn info(addr: usize) -> Info {
-        Info { addr, signal: Signal::Segv, si_code: 1, is_write: None, pc: 0 }
+        Info { addr, signal: Signal::Segv, si_code: 1, is_write: None, pc: 0, is_guarded: false }
     }
 
     #[test]

@@ -88,9 +88,15 @@ impl FaultCode {
     /// What it means.
     #[must_use]
     pub const fn cause(self) -> Cause {
-        // The `si_code`s are the kernel's, <asm-generic/siginfo.h>; libc has no names for some of
-        // them.
-        match (self.signal(), self.si_code()) {
+        Cause::of(self.signal(), self.si_code())
+    }
+}
+
+impl Cause {
+    /// What a signal and its code mean, which are the kernel's, <asm-generic/siginfo.h>; libc has
+    /// no names for some of them.
+    pub(crate) const fn of(signal: i32, si_code: i32) -> Cause {
+        match (signal, si_code) {
             (libc::SIGSEGV, 1) => Cause::NotMapped,
             (libc::SIGSEGV, 2) => Cause::NoPermission,
             (libc::SIGSEGV, 4) => Cause::ProtectionKey,

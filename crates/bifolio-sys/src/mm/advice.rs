@@ -139,8 +139,28 @@ impl Advice {
 /// [madvise(2)](https://man7.org/linux/man-pages/man2/madvise.2.html): Linux 2.4; each advice as it
 /// says.
 pub unsafe fn madvise(addr: *mut c_void, len: usize, advice: Advice) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { madvise_number(addr, len, advice as c_int) }
+}
+
+/// As [`madvise`], by the kernel's number: also what this library has no name for, such as the two
+/// that test hardware errors. With a length of zero it only tells whether the kernel knows the
+/// number.
+///
+/// # Errors
+///
+/// As of [`madvise`].
+///
+/// # Safety
+///
+/// As of [`madvise`].
+///
+/// # References
+///
+/// [madvise(2)](https://man7.org/linux/man-pages/man2/madvise.2.html): Linux 2.4.
+pub unsafe fn madvise_number(addr: *mut c_void, len: usize, advice: i32) -> Result<(), Errno> {
     // SAFETY: the caller answers for the effect on the range; the kernel checks the range itself.
-    let ret = unsafe { libc::madvise(addr, len, advice as c_int) };
+    let ret = unsafe { libc::madvise(addr, len, advice) };
     check(ret.into()).map(drop)
 }
 

@@ -70,7 +70,6 @@ pub fn procmap_query<'name>(
     name: &'name mut [u8],
 ) -> Result<Option<Vma<'name>>, Errno> {
     let mut query = ProcmapQuery {
-        size: size_of::<ProcmapQuery>() as u64,
         query_flags: match find {
             Find::Covering => 0,
             Find::CoveringOrNext => PROCMAP_QUERY_COVERING_OR_NEXT_VMA,
@@ -83,17 +82,11 @@ pub fn procmap_query<'name>(
         } else {
             name.as_mut_ptr().expose_provenance() as u64
         },
-        ..ProcmapQuery::default()
+        ..ProcmapQuery::new()
     };
-    let fd = maps.as_fd().as_raw_fd();
-    // SAFETY: `linux/fs.h`: the kernel reads and writes `size` bytes at `query`, the size that its
-    // number names, and at most `vma_name_size` at `name`; files other than `maps` do not know
-    // the number.
-    let ret = unsafe { libc::ioctl(fd, PROCMAP_QUERY as _, &raw mut query) };
-    match check(ret.into()) {
-        Ok(_) => {}
-        Err(Errno::NOENT) => return Ok(None),
-        Err(errno) => return Err(errno),
+    // SAFETY: the name goes to `name`, which is borrowed until this function returns.
+    if !unsafe { self::query(&maps, &mut query) }? {
+        return Ok(None);
     }
     let has = |flag| query.vma_flags & flag != 0;
     let mut protection = ProtFlags::empty();
@@ -114,4 +107,22 @@ pub fn procmap_query<'name>(
         device: (query.dev_major, query.dev_minor),
         name,
     }))
+}
+
+/// Asks as `query` says, and answers whether there is such a mapping. Async-signal-safe.
+///
+/// # Safety
+///
+/// `vma_name_size` bytes at `vma_name_addr` may be written.
+pub(crate) unsafe fn query(maps: impl AsFd, query: &mut ProcmapQuery) -> Result<bool, Errno> {
+    let fd = maps.as_fd().as_raw_fd();
+    // SAFETY: `linux/fs.h`: the kernel reads and writes `size` bytes at `query`, the size that its
+    // number names, and at most `vma_name_size` at the name, as the caller permits; files other
+    // than `maps` do not know the number.
+    let ret = unsafe { libc::ioctl(fd, PROCMAP_QUERY as _, &raw mut *query) };
+    match check(ret.into()) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
 }

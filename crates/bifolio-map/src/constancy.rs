@@ -1,0 +1,72 @@
+//! Whether the bytes of an open file can change, whoever tries.
+//!
+//! It looks at what is for ever: seals and fs-verity cannot be taken back.
+
+use crate::error::{Error, Operation, Result};
+use crate::memory_file::{Seals, seals};
+use crate::object::Object;
+use bifolio_sys::Errno;
+use bifolio_sys::fs::fd::AsFd;
+use bifolio_sys::fs::{self, AtFlags, FileSystem, StatxAttributes, StatxFlags};
+
+/// What keeps the bytes of a file as they are, or why nothing does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Constancy {
+    /// It is a memory file, sealed against writing and shrinking: what it has it keeps.
+    Sealed,
+    /// fs-verity protects it, as the kernel itself says: its bytes and its length are constant.
+    Verity,
+    /// It lies in memory and lacks one of the two seals.
+    NotSealed(Seals),
+    /// It is said to be under fs-verity by a file system whose word is not the kernel's own.
+    NotVouched(FileSystem),
+    /// Whoever may write it can change it.
+    Changeable,
+}
+
+impl Constancy {
+    /// Looks at an open file.
+    ///
+    /// # Errors
+    ///
+    /// What fstatfs(2) and statx(2) report.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bifolio_map::{Constancy, MemoryFile, Seals};
+    ///
+    /// let file = MemoryFile::new("greeting", 5)?;
+    /// file.seal(Seals::SHRINK)?;
+    /// assert_eq!(Constancy::of(&file)?, Constancy::NotSealed(Seals::SHRINK));
+    /// file.seal(Seals::WRITE)?;
+    /// assert_eq!(Constancy::of(&file)?, Constancy::Sealed);
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    ///
+    /// # References
+    ///
+    /// fcntl(2), *File Sealing*: Linux 3.17;
+    /// [fs-verity](https://docs.kernel.org/filesystems/fsverity.html): Linux 5.4.
+    pub fn of(file: impl AsFd) -> Result<Constancy> {
+        let failed = |errno| Error::from_errno(Operation::Stat, &Object::OpenFile, errno);
+        match seals(file.as_fd()) {
+            Ok(seals) if seals.contains(Seals::SHRINK) && seals.contains(Seals::WRITE) => {
+                return Ok(Constancy::Sealed);
+            }
+            Ok(seals) => return Ok(Constancy::NotSealed(seals)),
+            // It has no seals to have.
+            Err(Errno::INVAL) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        let stat = fs::statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE).map_err(failed)?;
+        if !stat.stx_attributes.contains(StatxAttributes::VERITY) {
+            return Ok(Constancy::Changeable);
+        }
+        match fs::file_system(&file).map_err(failed)? {
+            FileSystem::Ext | FileSystem::F2fs | FileSystem::Btrfs => Ok(Constancy::Verity),
+            other => Ok(Constancy::NotVouched(other)),
+        }
+    }
+}
