@@ -6,6 +6,7 @@
 mod cases;
 mod dirty;
 mod lease;
+mod maps;
 mod pair;
 mod programs;
 mod stable;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 /// Every case, in the order of the report.
 const GROUPS: &[&[Case]] =
     &[cases::CASES, programs::CASES, stable::CASES, lease::CASES, dirty::CASES];
+    &[cases::CASES, programs::CASES, stable::CASES, lease::CASES, maps::CASES];
 
 const USAGE: &str = "usage: bifolio-bench [--check] [--rounds N] [--dir DIR] [CASE]...";
 
@@ -30,6 +32,9 @@ struct Request {
 }
 
 fn main() -> ExitCode {
+    if maps::play() {
+        return ExitCode::SUCCESS;
+    }
     let request = match request() {
         Ok(request) => request,
         Err(message) => {

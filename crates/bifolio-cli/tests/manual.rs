@@ -13,6 +13,7 @@ const COMMANDS: &[&str] = &[
     "find",
     "hex",
     "info",
+    "maps",
     "man",
     "patch",
     "picture",

@@ -8,6 +8,7 @@ pub(crate) mod find;
 pub(crate) mod hex;
 pub(crate) mod info;
 pub(crate) mod man;
+pub(crate) mod maps;
 pub(crate) mod patch;
 pub(crate) mod picture;
 pub(crate) mod residency;

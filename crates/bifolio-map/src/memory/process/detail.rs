@@ -65,9 +65,6 @@ impl Sources {
             Err(errno) => Err(errno),
         };
         let mut sources = Sources { maps: folder.file(c"maps")?, smaps: None, pagemap: None };
-        if layout::read(&sources.maps)?.is_empty() {
-            return Err(Errno::SRCH);
-        }
         if detail >= Detail::Pages {
             let pagemap = optional(folder.file(c"pagemap"))?.map(Pagemap::new).transpose()?;
             sources.pagemap = pagemap.filter(Pagemap::can_scan);
@@ -83,14 +80,10 @@ impl Sources {
         let mut regions = layout::read(&self.maps)?;
         for _ in 0..ATTEMPTS_MAX {
             let is_of_these = self.measure(&mut regions)?;
-            let after = layout::read(&self.maps)?;
-            if after.is_empty() {
-                return Err(Errno::SRCH);
-            }
-            if is_of_these && layout::is_same(&regions, &after) {
+            if layout::is_still(&self.maps, &regions)? && is_of_these {
                 return Ok((regions, true));
             }
-            regions = after;
+            regions = layout::read(&self.maps)?;
         }
         self.measure(&mut regions)?;
         Ok((regions, false))

@@ -52,8 +52,9 @@ impl Files {
             | Purpose::MemoryFile
             | Purpose::SystemV
             | Purpose::Secret
-            | Purpose::HugePages => Backing::Memory,
-            Purpose::Device | Purpose::Kernel | Purpose::Unknown => Backing::Unknown,
+            | Purpose::HugePages
+            | Purpose::Kernel => Backing::Memory,
+            Purpose::Device | Purpose::Unknown => Backing::Unknown,
             _ if region.inode == 0 || &*region.name == b"/dev/zero" => Backing::None,
             _ if self.memory.contains(&region.device) => Backing::Memory,
             _ if self.all.contains(&region.device) => Backing::Storage,

@@ -13,22 +13,47 @@ use std::vec::Vec;
 /// The kernel writes no longer name than this.
 const NAME_BYTES_MAX: usize = 4096;
 
-/// The mappings that an open /proc/PID/maps tells; none, or `SRCH`, where that memory is gone.
+/// The mappings that an open /proc/PID/maps tells; `SRCH` where that memory is gone.
 pub(super) fn read(maps: &File) -> Result<Vec<Region>, Errno> {
-    match by_query(maps) {
+    let regions = match by_query(maps) {
         // NAMETOOLONG: the text has names of any length.
         Err(Errno::NOTTY | Errno::NOSYS | Errno::NAMETOOLONG) => by_text(maps),
         answer => answer,
+    }?;
+    if regions.is_empty() { Err(Errno::SRCH) } else { Ok(regions) }
+}
+
+/// Whether these are still the mappings, which is asked without their names; `SRCH` where that
+/// memory is gone.
+pub(super) fn is_still(maps: &File, regions: &[Region]) -> Result<bool, Errno> {
+    let mut expected = regions.iter();
+    let mut at = 0;
+    loop {
+        match procmap_query(maps, at, Find::CoveringOrNext, &mut []) {
+            Ok(Some(vma)) => {
+                at = vma.range.end;
+                let region = Region::from(vma);
+                if expected.next().is_none_or(|expected| key(expected) != key(&region)) {
+                    return Ok(false);
+                }
+            }
+            Ok(None) => return Ok(expected.next().is_none()),
+            Err(Errno::NOTTY | Errno::NOSYS) => {
+                let again = by_text(maps)?;
+                if again.is_empty() {
+                    return Err(Errno::SRCH);
+                }
+                return Ok(again.iter().map(key).eq(regions.iter().map(key)));
+            }
+            Err(errno) => return Err(errno),
+        }
     }
 }
 
-/// Whether two layouts are the same, whatever is known besides.
-pub(super) fn is_same(one: &[Region], other: &[Region]) -> bool {
-    fn key(region: &Region) -> impl PartialEq + '_ {
-        let file = (&region.name, region.offset_bytes, region.inode, region.device);
-        (&region.range, region.permissions, region.is_shared, file)
-    }
-    one.len() == other.len() && one.iter().map(key).eq(other.iter().map(key))
+/// What makes a mapping another, whatever its file is called by now.
+fn key(region: &Region) -> impl PartialEq + '_ {
+    let file = (region.offset_bytes, region.inode, region.device);
+    (&region.range, region.permissions, region.is_shared, file)
 }
 
 /// Whether it is the one page that the text shows for every process and that none has mapped.

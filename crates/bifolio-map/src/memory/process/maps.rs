@@ -58,7 +58,7 @@ pub enum Backing {
     /// In swap, where there is some: memory without a file.
     None,
     /// In swap too, where they can go at all: a file that lies in memory (tmpfs, memory files, the
-    /// pool of huge pages).
+    /// pool of huge pages), and the kernel's own pages.
     Memory,
     /// In a file on a disk or on another machine.
     Storage,
