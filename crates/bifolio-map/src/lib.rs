@@ -17,6 +17,8 @@ mod cut;
 mod cut_shared;
 mod droppable;
 mod error;
+#[cfg(feature = "std")]
+mod evict;
 mod exec;
 #[cfg(feature = "std")]
 mod file;
@@ -66,6 +68,8 @@ pub use anon_states::{NoAccessMap, ReadOnlyMap};
 pub use backend::{Backend, ReadReason, Route};
 pub use droppable::DroppableMap;
 pub use error::{Error, ErrorKind, FileKind, Operation, Result};
+#[cfg(feature = "std")]
+pub use evict::{Dirty, Evicted, Stayed};
 pub use exec::ExecMap;
 #[cfg(feature = "std")]
 pub use file::{FileMap, FileMapping};

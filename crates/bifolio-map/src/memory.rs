@@ -1,8 +1,10 @@
 //! The memory of processes and of the page cache, seen from outside of any mapping.
 //!
-//! It changes nothing.
+//! It changes no byte and no mapping: at most it takes pages out of memory.
 
 mod cached;
+#[cfg(feature = "std")]
+mod evict;
 #[cfg(feature = "std")]
 mod open;
 #[cfg(feature = "std")]
@@ -11,9 +13,13 @@ mod process;
 pub use crate::residency::bucket;
 pub use cached::cached;
 #[cfg(feature = "std")]
+pub use evict::evict;
+#[cfg(feature = "std")]
 pub use open::open;
 #[cfg(feature = "std")]
+pub(crate) use process::holders;
+#[cfg(feature = "std")]
 pub use process::{
-    Backing, Detail, Maps, Permissions, Process, Purpose, Region, Segment, Usage, maps, maps_with,
-    pages_of,
+    Backing, Detail, Holder, Maps, Permissions, Process, Purpose, Region, Segment, Usage, maps,
+    maps_with, pages_of,
 };

@@ -11,6 +11,8 @@
 use crate::access::{Access, AccessMut};
 use crate::body::Body;
 use crate::error::{ErrorKind, Operation, Result};
+#[cfg(feature = "std")]
+use crate::evict::{self, Dirty, Evicted};
 use crate::numa;
 use crate::populate;
 use crate::residency::{self, Residency};
@@ -291,6 +293,41 @@ pub trait Pages: Access + sealed::HasBody {
     /// ```
     fn residency_by(&self, range: Range<usize>, buckets: &mut [Residency]) -> Result<()> {
         residency::residency_by(self.body(), &range, buckets)
+    }
+
+    /// Takes the pages that hold `range` out of memory, looks whether they are gone, and says of
+    /// those that are not why they stayed.
+    ///
+    /// No byte is lost: what is newer than the disk stays or, if asked for, is written back first;
+    /// what has no place but memory goes to swap or stays. Pages of a file leave the page cache for
+    /// all who use it.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds), and what posix_fadvise(2) and, where pages
+    /// are to be written back, sync_file_range(2) report.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bifolio_map::{Access, Dirty, FileMap, Pages, Stayed};
+    ///
+    /// let map = FileMap::open("Cargo.toml")?;
+    /// let evicted = map.evict(0..map.len(), Dirty::Leave)?;
+    /// for reason in &evicted.stayed {
+    ///     if let Stayed::Mapped(holder) | Stayed::Locked(holder) = reason {
+    ///         println!("{} ({}) has it mapped", holder.process, holder.name);
+    ///     }
+    /// }
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    ///
+    /// # References
+    ///
+    /// posix_fadvise(2), `POSIX_FADV_DONTNEED`; madvise(2), `MADV_PAGEOUT`: Linux 5.4.
+    #[cfg(feature = "std")]
+    fn evict(&self, range: Range<usize>, dirty: Dirty) -> Result<Evicted> {
+        evict::evict(self.body(), &range, dirty)
     }
 }
 

@@ -16,6 +16,9 @@ use bifolio_sys::fs::fd::BorrowedFd;
 use bifolio_sys::page::page_size;
 use core::ops::Range;
 
+#[cfg(feature = "std")]
+pub(crate) use in_core::map_untouched;
+
 /// How much of a range is in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

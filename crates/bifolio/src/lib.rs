@@ -5,7 +5,7 @@
 // Access: what every mapping offers.
 pub use bifolio_map::{Access, AccessMut, Chunk, Chunks, Pair, Reader, View, ViewMut, Writer};
 pub use bifolio_map::{AtomicInteger, PlainAtomic, SharedAtomic, StoreOrder};
-pub use bifolio_map::{CacheState, Residency, Resident, Untold};
+pub use bifolio_map::{CacheState, Dirty, Evicted, Residency, Resident, Stayed, Untold};
 pub use bifolio_map::{Mapping, Pages, Protection, Sharing};
 
 // The kinds, and the builder that makes them.

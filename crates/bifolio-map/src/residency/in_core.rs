@@ -148,6 +148,12 @@ fn tells_the_truth(file: BorrowedFd<'_>) -> Result<bool, Errno> {
     Ok(answer[0] & 1 == 0)
 }
 
+/// Maps the first page of a file, which nobody will touch.
+#[cfg(feature = "std")]
+pub(crate) fn map_untouched(file: BorrowedFd<'_>) -> Result<Span, Errno> {
+    map(file, 0, page_size().bytes())
+}
+
 /// Maps a part of a file that nobody will touch; `OPNOTSUPP` where that is not possible.
 ///
 /// It is private, since a shared mapping stands in the way of those who seal the file.

@@ -5,6 +5,7 @@
 mod detail;
 mod files;
 mod folder;
+pub(crate) mod holders;
 mod layout;
 mod maps;
 mod purpose;
@@ -17,6 +18,7 @@ mod usage;
 
 pub use detail::Detail;
 pub use folder::Process;
+pub use holders::Holder;
 pub use maps::{Backing, Maps, Permissions, Region, maps, maps_with};
 pub use purpose::{Purpose, Segment};
 pub use states::pages_of;
