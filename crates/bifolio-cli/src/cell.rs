@@ -223,6 +223,11 @@ pub(crate) fn states(cells: &[Cell]) -> Vec<Cell> {
     LOOKS.iter().map(|look| look.cell).filter(|&cell| is_there[cell as usize]).collect()
 }
 
+/// Every state, in the order of a legend.
+pub(crate) fn all() -> [Cell; LOOKS.len()] {
+    LOOKS.each_ref().map(|look| look.cell)
+}
+
 /// What the glyphs of `cells` mean, each state once, in lines of at most `columns`.
 pub(crate) fn legend(cells: &[Cell], console: &Console, columns: usize) -> Vec<String> {
     let (mut lines, mut used) = (vec![], columns);

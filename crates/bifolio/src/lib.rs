@@ -9,6 +9,7 @@ pub use bifolio_map::{CacheState, Constancy, Residency, Resident, Untold};
 pub use bifolio_map::{CacheState, Dirty, Evicted, Residency, Resident, Stayed, Untold};
 pub use bifolio_map::{CacheState, Residency, Resident, Untold};
 pub use bifolio_map::{DirtyRanges, Track, Tracking};
+pub use bifolio_map::{CacheState, Dirty, Evicted, Residency, Resident, Stayed, Untold};
 pub use bifolio_map::{Mapping, Pages, Protection, Sharing};
 
 // The kinds, and the builder that makes them.

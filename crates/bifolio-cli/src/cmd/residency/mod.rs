@@ -118,6 +118,25 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
     report.finish(console)
 }
 
+/// Writes down which pages of these files are in memory, for `--restore`; returns how many files
+/// have any. A file of which nobody tells is passed over.
+pub(crate) fn save(paths: &[PathBuf], to: &Path) -> Result<u64, Failure> {
+    let mut snapshot = Snapshot::new(page_size().bytes() as u64)?;
+    for path in paths {
+        let path = std::path::absolute(path).map_err(|error| Failure::file(path, error))?;
+        let Ok(Ok(subject)) = Subject::open(&Found::named(path.clone()), &Selection::default())
+        else {
+            continue;
+        };
+        let present = subject.ranges(true)?.unwrap_or_default();
+        if !present.is_empty() {
+            let modified = subject.modified;
+            snapshot.add(&Record::new(path, subject.len_bytes, modified, &present))?;
+        }
+    }
+    snapshot.save(to)
+}
+
 fn look(found: &Found, args: &Args, cells_max: usize) -> Result<Result<Look, Passed>, Failure> {
     let subject = match Subject::open(found, &args.selection)? {
         Ok(subject) => subject,

@@ -1,20 +1,23 @@
-//! What the keys do to the pages of a file: in threads of their own, so that the screen goes on.
+//! What the keys do to the pages of files: in threads of their own, so that the screen goes on.
 
 use super::source::Item;
-use crate::bytes::human;
+use crate::bytes::{counted, human};
+use crate::cmd::residency;
 use crate::failure::{Failure, harmless};
+use crate::load::load;
+use bifolio::memory::{self, Holder};
 use bifolio::page::page_size;
-use bifolio::{Access, Advice, Backend, FileMap, Options, Pages, Residency};
+use bifolio::{Access, Backend, Dirty, Options, Residency, Stayed};
+use std::fs::File;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
 
-/// How many bytes are touched between two words about it.
-const STEP_BYTES: usize = 32 << 20;
+/// Between two words about one action.
+const WORD_PERIOD: Duration = Duration::from_millis(200);
 
-/// What can be done to pages.
+/// What can be done to the pages of a file that show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Touch,
@@ -25,7 +28,6 @@ pub(super) enum Action {
 pub(super) struct Actions {
     said: Receiver<String>,
     says: Sender<String>,
-    is_over: Arc<AtomicBool>,
 }
 
 /// A part of a file.
@@ -38,7 +40,7 @@ struct Part {
 impl Actions {
     pub(super) fn new() -> Actions {
         let (says, said) = channel();
-        Actions { said, says, is_over: Arc::default() }
+        Actions { said, says }
     }
 
     /// What they said since it was asked last.
@@ -49,91 +51,106 @@ impl Actions {
     /// Begins to do something to the bytes of an item that show, and says so.
     pub(super) fn begin(&self, action: Action, item: &Item, shown: &Range<u64>) -> String {
         let Some((path, offset)) = item.file.clone() else {
-            return format!("{}: only pages of files can be touched or evicted here", item.name);
+            return format!("{}: no file, so that only its process can do that", item.name);
         };
-        let at = |byte: u64| byte - item.place.start + offset;
-        let range = at(shown.start)..at(shown.end);
-        let part = Part { path, name: item.name.clone(), range };
+        let at = |byte: u64| (byte - item.place.start).saturating_add(offset);
+        let part = Part { path, name: item.name.clone(), range: at(shown.start)..at(shown.end) };
         let doing = match action {
             Action::Touch => "touching",
             Action::Evict => "evicting",
         };
-        let text = format!("{doing} {} of {}", human(part.len()), part.name);
-        let (says, is_over) = (self.says.clone(), Arc::clone(&self.is_over));
-        std::thread::spawn(move || {
-            let done = match action {
-                Action::Touch => part.touch(&says, &is_over),
-                Action::Evict => part.evict(),
-            };
-            let text = done.unwrap_or_else(|failure| harmless(&failure.to_string()));
-            // Nobody listens when the program ends meanwhile.
-            let _ = says.send(text);
+        let text = format!("{doing} {} of {}", human(part.range.end - part.range.start), part.name);
+        self.run(move |says| match action {
+            Action::Touch => part.touch(says),
+            Action::Evict => part.evict(),
         });
         text
     }
-}
 
-impl Drop for Actions {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::SeqCst);
+    /// Begins to write down which pages of these files are in memory, and says so.
+    pub(super) fn save(&self, paths: Vec<PathBuf>, to: PathBuf) -> String {
+        let name = harmless(&to.display().to_string());
+        let text = format!("saving to {name}");
+        self.run(move |_| {
+            let files = counted(residency::save(&paths, &to)?, "file");
+            Ok(format!("saved {files} to {name}, for bifolio residency --restore {name}"))
+        });
+        text
+    }
+
+    fn run(
+        &self,
+        action: impl FnOnce(&Sender<String>) -> Result<String, Failure> + Send + 'static,
+    ) {
+        let says = self.says.clone();
+        std::thread::spawn(move || {
+            let text = action(&says).unwrap_or_else(|failure| harmless(&failure.to_string()));
+            // Nobody listens when the program ends meanwhile.
+            let _ = says.send(text);
+        });
     }
 }
 
 impl Part {
-    fn len(&self) -> u64 {
-        self.range.end - self.range.start
-    }
-
-    /// Brings the data of the part in; holes stay without pages.
-    fn touch(&self, says: &Sender<String>, is_over: &AtomicBool) -> Result<String, Failure> {
-        let map = FileMap::open(&self.path)?;
-        let range = self.in_file(&map);
-        let mut done = 0_u64;
-        for data in map.data_ranges(range)? {
-            let data = data?;
-            for start in data.clone().step_by(STEP_BYTES) {
-                let step = start..(start + STEP_BYTES).min(data.end);
-                done += step.len() as u64;
-                map.populate(step)?;
-                if is_over.load(Ordering::SeqCst) {
-                    return Ok(String::new());
-                }
-                let _ = says.send(format!("touched {} of {}", human(done), self.name));
+    /// Reads the data of the part, so that it is in the cache; holes stay without pages.
+    fn touch(&self, says: &Sender<String>) -> Result<String, Failure> {
+        let failed = |error| Failure::file(&self.path, error);
+        let file = File::open(&self.path).map_err(failed)?;
+        let map = Options::new().backend(Backend::Read).open(&self.path)?;
+        let end = map.len() as u64;
+        let range = self.range.start.min(end) as usize..self.range.end.min(end) as usize;
+        let runs = map.data_ranges(range)?;
+        let data = runs.map(|run| run.map(|run| run.start as u64..run.end as u64));
+        let data = data.collect::<Result<Vec<_>, _>>()?;
+        let (mut done, mut next) = (0, Instant::now() + WORD_PERIOD);
+        load(file, &data, |bytes| {
+            done += bytes;
+            if Instant::now() >= next {
+                next += WORD_PERIOD;
+                let _ = says.send(format!("touching {}, {} done", self.name, human(done)));
             }
-        }
+        })?;
         Ok(format!("touched {} of {}", human(done), self.name))
     }
-
-    /// Lets the kernel forget what it can, and says what stayed.
+    /// Takes the part out of the cache, and says what stayed and why.
     fn evict(&self) -> Result<String, Failure> {
-        let map = Options::new().backend(Backend::Read).open(&self.path)?;
-        let range = self.in_file(&map);
-        let count = || {
-            Ok::<_, Failure>(match map.residency(range.clone())? {
-                Residency::Known(pages) => Some(pages.resident_pages),
-                _ => None,
-            })
-        };
-        let before = count()?;
-        map.advise(range.clone(), Advice::PageOut)?;
-        let page = page_size().bytes() as u64;
-        Ok(match before.zip(count()?) {
-            Some((before, after)) => format!(
-                "evicted {} of {}, {} stayed",
-                human(before.saturating_sub(after) * page),
-                self.name,
-                human(after * page)
-            ),
-            None => format!(
-                "asked for the eviction of {}; the kernel does not tell you what went",
+        let failed = |error| Failure::file(&self.path, error);
+        let file = File::open(&self.path).map_err(failed)?;
+        let end = file.metadata().map_err(failed)?.len();
+        let range = self.range.start.min(end)..self.range.end.min(end);
+        let evicted = memory::evict(file, range, Dirty::Leave)?;
+        let (Residency::Known(before), Residency::Known(after)) = (evicted.before, evicted.after)
+        else {
+            return Ok(format!(
+                "asked for {}; the kernel does not tell you whether its pages went",
                 self.name
-            ),
-        })
+            ));
+        };
+        let page = page_size().bytes() as u64;
+        let gone = before.resident_pages.saturating_sub(after.resident_pages);
+        let mut said = format!("evicted {} of {}", human(gone * page), self.name);
+        if after.resident_pages > 0 {
+            let part = (after.resident_pages * 100).div_ceil(after.total_pages);
+            let reasons: Vec<String> = evicted.stayed.iter().map(reason).collect();
+            said += &format!("; {part} % could not go: {}", reasons.join(", "));
+        }
+        Ok(said)
     }
+}
 
-    /// The part, as far as the file reaches now.
-    fn in_file(&self, map: &FileMap) -> Range<usize> {
-        let end = map.len() as u64;
-        self.range.start.min(end) as usize..self.range.end.min(end) as usize
+/// Why pages stayed, in a few words.
+fn reason(stayed: &Stayed) -> String {
+    let pages = |pages: u64| counted(pages, "page");
+    let holder = |holder: &Holder| format!("{} ({})", holder.process.id(), harmless(&holder.name));
+    match stayed {
+        Stayed::Dirty { pages: dirty } => format!("{} newer than the disk", pages(*dirty)),
+        Stayed::WritingBack { pages: writing } => format!("{} being written", pages(*writing)),
+        Stayed::Mapped(by) => format!("mapped by PID {}", holder(by)),
+        Stayed::Locked(by) => format!("locked by PID {}", holder(by)),
+        Stayed::OnlyInMemory { .. } => "no disk is behind it".to_owned(),
+        Stayed::InLargeFolio { pages: held } => format!("{} in large folios", pages(*held)),
+        Stayed::Unasked { processes: 1 } => "1 process could not be asked".to_owned(),
+        Stayed::Unasked { processes } => format!("{processes} processes could not be asked"),
+        _ => "the kernel does not tell why".to_owned(),
     }
 }

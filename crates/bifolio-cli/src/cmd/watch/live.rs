@@ -4,7 +4,7 @@ use super::actions::{Action, Actions};
 use super::keys::Key;
 use super::model::Wish;
 use super::terminal::{Screen, unusable};
-use super::watcher::Watcher;
+use super::watcher::{Watcher, free_name};
 use crate::failure::{Failure, harmless};
 use ratatui::crossterm::event::{self, Event};
 use ratatui::layout::Rect;
@@ -83,11 +83,11 @@ fn grant(
         Wish::Suspend => screen.suspend()?,
         Wish::Touch => begin(Action::Touch, watcher, actions),
         Wish::Evict => begin(Action::Evict, watcher, actions),
-        Wish::Save | Wish::Record => {
-            let done = match wish {
-                Wish::Save => watcher.save(),
-                _ if watcher.is_recording() => watcher.end_recording(),
-                _ => watcher.record(None),
+        Wish::Save => save(watcher, actions),
+        Wish::Record => {
+            let done = match watcher.is_recording() {
+                true => watcher.end_recording(),
+                false => watcher.record(None),
             };
             if let Err(failure) = done {
                 watcher.model.say(harmless(&failure.to_string()));
@@ -106,5 +106,18 @@ fn begin(action: Action, watcher: &mut Watcher, actions: &Actions) {
         return;
     };
     let said = actions.begin(action, item, &window.range());
+    watcher.model.say(said);
+}
+
+/// Saves which pages are in memory, of all files in the list.
+fn save(watcher: &mut Watcher, actions: &Actions) {
+    let files = watcher.source.items().iter().filter_map(|item| item.file.as_ref());
+    let mut paths: Vec<_> = files.map(|(path, _)| path.clone()).collect();
+    paths.sort();
+    paths.dedup();
+    let said = match paths.is_empty() {
+        true => "there is no file of which anything could be saved".to_owned(),
+        false => actions.save(paths, free_name("residency", "snapshot")),
+    };
     watcher.model.say(said);
 }

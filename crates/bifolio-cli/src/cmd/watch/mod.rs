@@ -22,6 +22,8 @@ mod replay;
 mod screen;
 mod source;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod watcher;
 
 use crate::console::Console;

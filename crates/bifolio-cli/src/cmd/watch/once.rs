@@ -37,7 +37,7 @@ pub(super) fn text(watcher: &mut Watcher, console: &mut Console) -> Result<(), F
     page.draw(rows, |area, buf| model.draw_grid(area, buf))?;
     page.draw(1, |_, _| ())?;
     page.draw(model.numbers_rows(), |area, buf| model.draw_numbers(area, buf))?;
-    page.draw(model.foot_rows(width), |area, buf| model.draw_foot(area, buf))
+    page.draw(model.foot_rows_now(width), |area, buf| model.draw_foot(area, buf))
 }
 
 /// Where the picture goes, part by part.

@@ -33,14 +33,14 @@ fn cut(rest: &mut Rect, rows: u16, from_top: bool) -> Rect {
 }
 
 impl Places {
-    /// The parts of a screen for a list of `items`, with so many rows at the foot.
-    pub(super) fn on(area: Rect, items: usize, foot_rows: u16) -> Places {
+    /// The parts of a screen for a list of `items`, with so many rows of numbers and at the foot.
+    pub(super) fn on(area: Rect, items: usize, numbers_rows: u16, foot_rows: u16) -> Places {
         let mut rest = area;
         let height = area.height;
         let title = cut(&mut rest, u16::from(height >= 4), true);
         let foot =
             cut(&mut rest, if height >= 5 { foot_rows.min(height / 4).max(1) } else { 0 }, false);
-        let numbers = cut(&mut rest, (height / 6).min(2), false);
+        let numbers = cut(&mut rest, (height / 6).min(numbers_rows), false);
         if area.width >= WIDE_COLUMNS && height >= WIDE_ROWS {
             let width = area.width * 9 / 20;
             let list = Rect { width, ..rest };
@@ -72,7 +72,7 @@ mod tests {
         {
             for (items, foot) in [(0, 1), (1, 1), (5000, 3)] {
                 let area = Rect { x: 0, y: 0, width, height };
-                let places = Places::on(area, items, foot);
+                let places = Places::on(area, items, 2, foot);
                 let parts = parts(&places);
                 for (index, part) in parts.iter().enumerate().filter(|part| !part.1.is_empty()) {
                     assert_eq!(part.intersection(area), *part, "{area} {places:?}");
@@ -87,10 +87,10 @@ mod tests {
 
     #[test]
     fn a_small_screen_keeps_what_matters() {
-        let places = Places::on(Rect { x: 0, y: 0, width: 20, height: 5 }, 3, 1);
+        let places = Places::on(Rect { x: 0, y: 0, width: 20, height: 5 }, 3, 2, 1);
         let rows = parts(&places).map(|part| part.height);
         assert_eq!(rows, [1, 1, 1, 1, 0, 1]);
-        let places = Places::on(Rect { x: 0, y: 0, width: 80, height: 24 }, 3, 1);
+        let places = Places::on(Rect { x: 0, y: 0, width: 80, height: 24 }, 3, 2, 1);
         assert_eq!((places.list.width, places.grid.width, places.grid.height), (36, 43, 18));
     }
 }

@@ -13,8 +13,9 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
-/// The columns of a curve.
+/// The columns of a curve at most, and of all that stands beside three of them.
 const CURVE_COLUMNS: usize = 16;
+const WORDS_COLUMNS: usize = 60;
 
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);
@@ -22,7 +23,7 @@ const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 impl Model {
     /// Where everything stands on a screen.
     pub(super) fn places(&self, area: Rect) -> Places {
-        Places::on(area, self.items.len(), self.foot(area.width).len() as u16)
+        Places::on(area, self.items.len(), self.numbers_rows(), self.foot_rows(area.width))
     }
 
     /// How many cells the grid has in this place.
@@ -107,7 +108,7 @@ impl Model {
         // Marker, size, part, and the blanks between.
         let fixed = 2 + 10 + 6;
         let room = width.saturating_sub(fixed);
-        let bar_width = if room >= 20 { room / 2 } else { 0 };
+        let bar_width = if room >= 12 { room / 2 } else { 0 };
         let name_width = room - bar_width - usize::from(bar_width > 0);
         let name = shortened(&item.name, name_width.max(width.saturating_sub(2).min(8)));
         let style = if is_selected { BOLD } else { Style::new() };
@@ -232,11 +233,15 @@ impl Model {
     }
 
     pub(super) fn draw_numbers(&self, area: Rect, buf: &mut Buffer) {
-        draw_lines(&self.numbers(), area, buf);
+        draw_lines(&self.numbers(usize::from(area.width)), area, buf);
     }
 
+    /// The rows of the numbers, also before there are any.
     pub(super) fn numbers_rows(&self) -> u16 {
-        self.numbers().len() as u16
+        match self.subject {
+            Subject::Files => 1,
+            Subject::Process(_) => 2,
+        }
     }
 
     pub(super) fn draw_foot(&self, area: Rect, buf: &mut Buffer) {
@@ -244,13 +249,14 @@ impl Model {
     }
 
     /// Two lines: faults, and the memory of a process.
-    fn numbers(&self) -> Vec<Line<'static>> {
+    fn numbers(&self, width: usize) -> Vec<Line<'static>> {
+        let curve_columns = (width.saturating_sub(WORDS_COLUMNS) / 3).min(CURVE_COLUMNS);
         let Some(counters) = self.history.last() else { return vec![] };
         let rate = |name: &str, of: &dyn Fn(&super::source::Counters) -> u64| {
             let rate = self.history.rate(of);
             match rate.now {
                 Some(now) => {
-                    format!("{name} {}/s {}", grouped(now), curve(&rate.before, CURVE_COLUMNS))
+                    format!("{name} {}/s {}", grouped(now), curve(&rate.before, curve_columns))
                 }
                 None => format!("{name} {}", grouped(of(counters))),
             }
@@ -274,7 +280,7 @@ impl Model {
                 ("shared", now.shmem_bytes, self.history.rss(|rss| rss.shmem_bytes)),
             ];
             let sizes = sizes.iter().map(|(name, now, before)| {
-                format!("{name} {} {}", human(*now), curve(before, CURVE_COLUMNS))
+                format!("{name} {} {}", human(*now), curve(before, curve_columns))
             });
             let swapped = format!("swapped {}", human(now.swap_bytes));
             lines.push(Line::from(sizes.chain([swapped]).collect::<Vec<_>>().join("  ")));
@@ -282,26 +288,36 @@ impl Model {
         lines
     }
 
-    /// The last lines: what happened, else the keys, else what the glyphs mean.
+    /// The last lines: what happened, then the keys where they are asked for, or else what the
+    /// glyphs mean.
     fn foot(&self, width: u16) -> Vec<Line<'static>> {
         let width = usize::from(width.max(1));
-        let text = match () {
-            () if !self.status.is_empty() => self.status.clone(),
-            () if self.shows_help => keys::HELP.to_owned(),
-            () => return self.legend(width),
+        let wrapped = |text: &str| -> Vec<Line<'static>> {
+            wrap(text, width, 0).lines().map(|line| Line::from(line.to_owned())).collect()
         };
-        wrap(&text, width, 0).lines().map(|line| Line::from(line.to_owned())).collect()
+        let mut lines = wrapped(&self.status);
+        if self.shows_help {
+            lines.extend(wrapped(keys::HELP));
+        } else {
+            lines.extend(self.legend(width));
+        }
+        lines
     }
 
+    /// What the glyphs mean that show.
     fn legend(&self, width: usize) -> Vec<Line<'static>> {
         let bars = self.bars.values().flatten();
         let cells: Vec<Cell> = self.grid.cells().iter().chain(bars).copied().collect();
+        self.legend_of(&cell::states(&cells), width)
+    }
+
+    fn legend_of(&self, states: &[Cell], width: usize) -> Vec<Line<'static>> {
         let mut lines = vec![Line::default()];
-        for state in cell::states(&cells) {
+        for &state in states {
             let (key, meaning) = (state.key(), format!(" {}  ", state.meaning()));
             let added = key.chars().count() + meaning.len() - 2;
-            let is_full = lines.last().is_some_and(|line: &Line| line.width() + added > width);
-            if is_full && lines.last().is_some_and(|line| line.width() > 0) {
+            let is_full = |line: &&mut Line| line.width() > 0 && line.width() + added > width;
+            if lines.last_mut().filter(is_full).is_some() {
                 lines.push(Line::default());
             }
             let Some(line) = lines.last_mut() else { continue };
@@ -311,8 +327,13 @@ impl Model {
         lines
     }
 
-    /// The rows of the foot on a page of this width.
-    pub(super) fn foot_rows(&self, width: u16) -> u16 {
+    /// The rows of the foot: enough for every state, so that nothing moves when one is added.
+    fn foot_rows(&self, width: u16) -> u16 {
+        self.legend_of(&cell::all(), usize::from(width)).len() as u16
+    }
+
+    /// The rows of the foot where it is as high as what it says.
+    pub(super) fn foot_rows_now(&self, width: u16) -> u16 {
         self.foot(width).len() as u16
     }
 }

@@ -21,7 +21,7 @@ const LIST_PERIOD: Duration = Duration::from_secs(1);
 /// How many cells the bar of an item has.
 pub(super) const BAR_CELLS: usize = 64;
 
-/// How many names are tried for a recording.
+/// How many names are tried for a new file.
 const NAMES_MAX: u32 = 1000;
 
 /// What is watched, and what is shown of it.
@@ -200,7 +200,7 @@ impl Watcher {
     /// Begins a recording, in the first file of a series that is free where none is named.
     pub(super) fn record(&mut self, path: Option<&Path>) -> Result<(), Failure> {
         let (of, page_bytes) = (self.source.subject(), self.model.page_bytes);
-        let path = path.map_or_else(free_name, Path::to_path_buf);
+        let path = path.map_or_else(|| free_name("watch", "jsonl"), Path::to_path_buf);
         let recorder = Recorder::begin(&path, of, page_bytes)?;
         self.model.say(format!("recording to {}", harmless(&path.display().to_string())));
         self.model.recording = Some(harmless(&path.display().to_string()));
@@ -224,18 +224,6 @@ impl Watcher {
         Ok(())
     }
 
-    /// Records this one moment in a file of its own.
-    pub(super) fn save(&mut self) -> Result<(), Failure> {
-        let path = free_name();
-        let mut recorder = Recorder::begin(&path, self.source.subject(), self.model.page_bytes)?;
-        let items = self.source.items().to_vec();
-        let records = items.iter().map(|item| self.record_of(item)).collect();
-        recorder.add(0, self.source.counters(), records, None)?;
-        recorder.end()?;
-        self.model.say(format!("saved to {}", path.display()));
-        Ok(())
-    }
-
     fn go_on_recording(&mut self, recorder: Recorder, last: Result<(), Failure>) {
         match last {
             Ok(()) => self.recorder = Some(recorder),
@@ -248,7 +236,7 @@ impl Watcher {
 }
 
 /// A name that no file has yet: `watch-1.jsonl`, `watch-2.jsonl`.
-fn free_name() -> PathBuf {
-    let name = |number| PathBuf::from(format!("watch-{number}.jsonl"));
+pub(super) fn free_name(stem: &str, extension: &str) -> PathBuf {
+    let name = |number| PathBuf::from(format!("{stem}-{number}.{extension}"));
     (1..NAMES_MAX).map(name).find(|name| !name.exists()).unwrap_or_else(|| name(NAMES_MAX))
 }
