@@ -188,6 +188,8 @@ fn a_full_disk_is_an_error_and_said() {
         &["cmp", "--json", &a, &b],
         &["residency", &a],
         &["residency", "--json", &a],
+        &["touch", &a],
+        &["evict", "--json", &b],
         &["patch", "--dry-run", &b, "0", "ff"],
         &["picture", &a, "--format", "svg", "-o", "-"],
     ] {
@@ -227,6 +229,9 @@ fn what_may_not_be_read_is_an_error_that_says_so() {
         &["hex", &path],
         &["hex", "-r", &path],
         &["residency", &path],
+        &["touch", &path],
+        &["evict", &path],
+        &["lock", &path],
         &["cmp", &path, &path],
         &["patch", &path, "0", "00"],
         &["picture", &path, "--format", "svg", "-o", "-"],

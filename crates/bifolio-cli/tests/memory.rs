@@ -52,6 +52,8 @@ fn every_command_takes_less_than_16_mib_for_a_file_of_10_gib() {
         &["find", "--regex", "--count", "x{3}", &a],
         &["info", &a],
         &["residency", "-v", &a],
+        &["residency", &a, "--save", &out],
+        &["touch", &a],
         &["picture", &a, "--format", "svg", "-o", "/dev/null"],
         &["picture", &a, "--format", "png", "-o", "/dev/null"],
         &["patch", &a, "0x140000000", "text:xx"],

@@ -15,7 +15,7 @@ pub use cached::cached;
 #[cfg(feature = "std")]
 pub use evict::evict;
 #[cfg(feature = "std")]
-pub use open::open;
+pub use open::CachedFile;
 #[cfg(feature = "std")]
 pub(crate) use process::holders;
 #[cfg(feature = "std")]

@@ -190,6 +190,21 @@ pub(crate) fn of_file(
     told(answered, buckets)
 }
 
+/// As [`of_file`], for a regular file on a disk of this machine: nothing need be asked about the
+/// file but what is cached of it.
+#[cfg(feature = "std")]
+pub(crate) fn of_disk_file(
+    file: BorrowedFd<'_>,
+    range: Range<u64>,
+    buckets: &mut [Residency],
+) -> Result<(), Errno> {
+    let cut = Cut { range, count: buckets.len(), base: 0 };
+    match cache::count_on_disk(&cut, file, buckets) {
+        Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => of_file(file, cut.range, buckets),
+        answered => answered,
+    }
+}
+
 /// By cachestat(2), and where it is missing, forbidden, or knows nothing, by mincore(2): of what is
 /// mapped already or, if nothing is, of a map for this purpose.
 fn by_file(

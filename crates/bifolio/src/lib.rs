@@ -5,11 +5,8 @@
 // Access: what every mapping offers.
 pub use bifolio_map::{Access, AccessMut, Chunk, Chunks, Pair, Reader, View, ViewMut, Writer};
 pub use bifolio_map::{AtomicInteger, PlainAtomic, SharedAtomic, StoreOrder};
-pub use bifolio_map::{CacheState, Constancy, Residency, Resident, Untold};
 pub use bifolio_map::{CacheState, Dirty, Evicted, Residency, Resident, Stayed, Untold};
-pub use bifolio_map::{CacheState, Residency, Resident, Untold};
 pub use bifolio_map::{DirtyRanges, Track, Tracking};
-pub use bifolio_map::{CacheState, Dirty, Evicted, Residency, Resident, Stayed, Untold};
 pub use bifolio_map::{Mapping, Pages, Protection, Sharing};
 
 // The kinds, and the builder that makes them.
@@ -17,11 +14,11 @@ pub use bifolio_map::{
     Advice, Backend, Discard, HugePages, LeaseState, Options, ReadReason, Route,
 };
 pub use bifolio_map::{AnonMap, ExecMap, NoAccessMap, RawMap, ReadOnlyMap, Reservation};
+pub use bifolio_map::{Constancy, NoRung, Policy, Refusal, Rung, SealedFile, Stable};
 pub use bifolio_map::{DataRanges, FileMap, FileMapping};
 pub use bifolio_map::{DroppableMap, GrowsDownMap, HugeMap, SecretMap};
 pub use bifolio_map::{MemoryFile, PrivateMap, ReadOnlySharedMap, Seals, SharedMap};
 pub use bifolio_map::{Misplaced, NumaNode, NumaNodes, NumaPolicy};
-pub use bifolio_map::{NoRung, Policy, Refusal, Rung, SealedFile, Stable};
 
 // What went wrong, and what is possible here.
 pub use bifolio_map::{Errno, Error, ErrorKind, FileKind, FileSystem, Object, Operation, Result};

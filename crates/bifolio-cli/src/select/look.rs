@@ -1,34 +1,24 @@
 //! What there is to know of a file's pages without reading one.
 
 use super::Selection;
-use super::walk::{Found, Identity, identity};
+use super::walk::Found;
 use crate::cell::Cell;
 use crate::failure::Failure;
 use crate::holes;
+use bifolio::memory::CachedFile;
 use bifolio::page::page_size;
 use bifolio::{Access, Backend, FileMap, Options, Residency, Resident, memory};
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, SystemTime};
-
-/// The unit of `st_blocks` (stat(2)), in bytes.
-const BLOCK_BYTES: u64 = 512;
 
 /// How many parts are asked about at once where the exact pages are wanted.
 const PARTS: usize = 64;
 
 /// A file that is open to be looked at.
 pub(crate) struct Subject {
-    pub(crate) file: File,
+    pub(crate) file: CachedFile,
     pub(crate) len_bytes: u64,
     /// The part of it that is meant.
     pub(crate) part: Range<u64>,
-    pub(crate) identity: Identity,
-    /// How many names it has.
-    pub(crate) links: u64,
-    /// When its bytes were changed last; the epoch where the file system does not know.
-    pub(crate) modified: SystemTime,
     is_sparse: bool,
 }
 
@@ -48,9 +38,8 @@ impl Subject {
         selection: &Selection,
     ) -> Result<Result<Subject, Passed>, Failure> {
         let file = found.open()?;
-        let stat = file.metadata().map_err(|error| found.failed(error))?;
-        let len_bytes = match stat.is_file() {
-            true => stat.len(),
+        let len_bytes = match file.is_regular() {
+            true => file.len_bytes(),
             false if !found.is_argument() => return Ok(Err(Passed::Special)),
             // A block device has pages too; of everything else it says what it is.
             false => FileMap::open(found.path())?.len() as u64,
@@ -58,22 +47,28 @@ impl Subject {
         if selection.max_size.is_some_and(|max| len_bytes > max) {
             return Ok(Err(Passed::Larger));
         }
-        let seconds = Duration::new(stat.mtime().max(0).unsigned_abs(), stat.mtime_nsec() as u32);
         Ok(Ok(Subject {
+            part: selection.part(len_bytes),
+            is_sparse: file.is_regular() && file.allocated_bytes() < len_bytes,
             file,
             len_bytes,
-            part: selection.part(len_bytes),
-            identity: identity(&stat),
-            links: stat.nlink(),
-            modified: SystemTime::UNIX_EPOCH + seconds,
-            is_sparse: stat.is_file() && stat.blocks() * BLOCK_BYTES < len_bytes,
         }))
+    }
+
+    /// Opens a file again, for this part of it, as far as the file still has it.
+    pub(crate) fn reopen(found: &Found, part: Range<u64>) -> Result<Subject, Failure> {
+        let selection = Selection { range: Some(part), ..Selection::default() };
+        match Subject::open(found, &selection)? {
+            Ok(subject) => Ok(subject),
+            // It is named, and no size was given.
+            Err(_) => Err(found.failed(std::io::ErrorKind::InvalidInput.into())),
+        }
     }
 
     /// Counts all pages of the part.
     pub(crate) fn count(&self) -> bifolio::Result<Residency> {
         let mut whole = [Residency::default()];
-        memory::cached(&self.file, self.part.clone(), &mut whole)?;
+        self.file.residency(self.part.clone(), &mut whole)?;
         let [whole] = whole;
         Ok(whole)
     }
@@ -92,17 +87,36 @@ impl Subject {
             return Ok(holes.into_iter().map(cell).collect());
         }
         let mut parts = vec![Residency::default(); count];
-        memory::cached(&self.file, self.part.clone(), &mut parts)?;
+        self.file.residency(self.part.clone(), &mut parts)?;
         Ok(parts.into_iter().zip(holes).map(|(part, is_hole)| Cell::of(part, is_hole)).collect())
     }
 
     fn holes(&self, count: usize) -> bifolio::Result<Vec<bool>> {
-        let Ok(file) = self.file.try_clone() else { return Ok(vec![false; count]) };
+        let Ok(file) = self.file.file().try_clone() else { return Ok(vec![false; count]) };
         let map =
             Options::new().backend(Backend::Read).map_file(file).map_err(|(_, error)| error)?;
         // It may be shorter by now.
         let range = self.part.start as usize..self.part.end as usize;
         holes::of_parts(&map, range, count)
+    }
+
+    /// What of these ranges is no hole.
+    pub(crate) fn with_data(&self, ranges: &[Range<u64>]) -> bifolio::Result<Vec<Range<u64>>> {
+        if !self.is_sparse {
+            return Ok(ranges.to_vec());
+        }
+        let Ok(file) = self.file.file().try_clone() else { return Ok(ranges.to_vec()) };
+        let map =
+            Options::new().backend(Backend::Read).map_file(file).map_err(|(_, error)| error)?;
+        let mut found = vec![];
+        for range in ranges {
+            let within = range.start as usize..(range.end as usize).min(map.len());
+            for data in map.data_ranges(within)? {
+                let data = data?;
+                found.push(data.start as u64..data.end as u64);
+            }
+        }
+        Ok(found)
     }
 
     /// The ranges of whole pages in the part that are in memory, or those that are not; `None`
@@ -122,7 +136,7 @@ impl Subject {
         found: &mut Vec<Range<u64>>,
     ) -> bifolio::Result<bool> {
         let mut parts = [Residency::default(); PARTS];
-        memory::cached(&self.file, range.clone(), &mut parts)?;
+        self.file.residency(range.clone(), &mut parts)?;
         for (index, part) in parts.iter().enumerate() {
             let Residency::Known(pages) = part else { return Ok(false) };
             let bytes = memory::bucket(range.clone(), index, PARTS);

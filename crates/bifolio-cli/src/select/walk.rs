@@ -8,7 +8,7 @@
 
 use super::Selection;
 use crate::failure::Failure;
-use bifolio::memory;
+use bifolio::memory::CachedFile;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{File, FileType, Metadata};
@@ -52,9 +52,10 @@ impl Found {
     }
 
     /// Opens it for reading; nothing is read.
-    pub(crate) fn open(&self) -> Result<File, Failure> {
+    pub(crate) fn open(&self) -> Result<CachedFile, Failure> {
         let directory = self.directory.as_ref().map(|directory| directory.file.as_fd());
-        memory::open(directory, Path::new(&self.name)).map_err(|error| self.failed(error.into()))
+        CachedFile::open(directory, Path::new(&self.name))
+            .map_err(|error| self.failed(error.into()))
     }
 
     /// What went wrong with it.

@@ -138,3 +138,18 @@ pub(crate) fn as_nobody(dir: &Dir) -> Option<Command> {
         }
     }
 }
+
+/// A file of so many bytes that is on the disk, and of which no page is in memory; nothing, with a
+/// word why, where that cannot be had: what tmpfs holds is in memory.
+pub(crate) fn cold_file(dir: &Dir, name: &str, len: u64) -> Option<String> {
+    let path = dir.write(name, &vec![7; len as usize]);
+    File::open(&path).unwrap().sync_all().unwrap();
+    run(["evict", "-q", &path]);
+    let answer = run(["residency", "--json", "-s", &path]);
+    let totals: serde_json::Value = serde_json::from_str(&text(&answer)).unwrap();
+    if totals["totals"]["resident_pages"] != 0 {
+        println!("skipped: the pages of {path} cannot be evicted");
+        return None;
+    }
+    Some(path)
+}

@@ -36,8 +36,17 @@ pub(super) fn count(
     if may_lie_elsewhere(system) && is_nothing(&cache.ask(0, answers.len())?) {
         return Err(Errno::OPNOTSUPP);
     }
-    let group = if answers.len() <= FEW { 1 } else { answers.len().div_ceil(FEW) };
-    cache.count_groups(0, answers, group)
+    cache.count_all(answers)
+}
+
+/// As [`count`], for a file that is known to lie on a disk of this machine.
+#[cfg(feature = "std")]
+pub(super) fn count_on_disk(
+    cut: &Cut,
+    file: BorrowedFd<'_>,
+    answers: &mut [Residency],
+) -> Result<(), Errno> {
+    Cache { cut, file, is_in_memory: false }.count_all(answers)
 }
 
 /// Counts the buckets of a file of the pool of huge pages, of which the kernel tells how much is
@@ -90,6 +99,11 @@ impl Cache<'_> {
             None => Ok(CacheStat::default()),
             len => fs::cachestat(self.file, pages.start, len),
         }
+    }
+
+    fn count_all(&self, answers: &mut [Residency]) -> Result<(), Errno> {
+        let group = if answers.len() <= FEW { 1 } else { answers.len().div_ceil(FEW) };
+        self.count_groups(0, answers, group)
     }
 
     /// Counts the buckets from `first` on, in groups of so many.

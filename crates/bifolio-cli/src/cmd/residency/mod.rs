@@ -10,7 +10,7 @@ use crate::console::Console;
 use crate::failure::{Exit, Failure, harmless};
 use crate::json;
 use crate::select::look::{Passed, Subject};
-use crate::select::survey::survey;
+use crate::select::survey::{Effort, Seen, survey};
 use crate::select::walk::{Found, Identity, Walk};
 use crate::select::{Once, Selection, needed};
 use bifolio::page::page_size;
@@ -22,7 +22,8 @@ use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use totals::{Totals, percent};
+use totals::Totals;
+pub(super) use totals::percent;
 
 /// Show how much of files is in memory
 ///
@@ -90,7 +91,9 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
         }
         _ => (console.columns() / 4).clamp(10, 60),
     };
-    let look = |found: &Found| look(found, args, cells_max);
+    let look = |found: Seen<Found>| {
+        found.and_then(|found| look(&found, args, cells_max).map(|look| (found, look)))
+    };
     let mut walk = Walk::new(&args.selection)?;
     let page_bytes = page_size().bytes() as u64;
     let mut report = Report {
@@ -102,7 +105,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
         states: BTreeSet::new(),
         columns: cells_max,
     };
-    survey(&mut walk, look, |seen| match seen {
+    survey(&mut walk, Effort::Cores, look, |seen| match seen {
         Ok((found, Ok(look))) => report.add(&found, look, console),
         Ok((_, Err(passed))) => {
             report.pass(passed);
@@ -130,7 +133,7 @@ pub(crate) fn save(paths: &[PathBuf], to: &Path) -> Result<u64, Failure> {
         };
         let present = subject.ranges(true)?.unwrap_or_default();
         if !present.is_empty() {
-            let modified = subject.modified;
+            let modified = subject.file.modified();
             snapshot.add(&Record::new(path, subject.len_bytes, modified, &present))?;
         }
     }
@@ -154,14 +157,14 @@ fn look(found: &Found, args: &Args, cells_max: usize) -> Result<Result<Look, Pas
         false => vec![],
     };
     Ok(Ok(Look {
-        identity: subject.identity,
-        links: subject.links,
+        identity: subject.file.identity(),
+        links: subject.file.links(),
         size_bytes: subject.len_bytes,
         offset: subject.part.start,
         len_bytes: subject.part.end - subject.part.start,
         residency,
         cells,
-        modified: subject.modified,
+        modified: subject.file.modified(),
         present,
     }))
 }

@@ -81,7 +81,7 @@ fn bring_back(
     let found = Found::named(record.path.clone());
     let Ok(subject) = Subject::open(&found, &Selection::default())? else { return Ok(()) };
     restored.files += 1;
-    let is_newer = record.modified_ns != nanoseconds(subject.modified);
+    let is_newer = record.modified_ns != nanoseconds(subject.file.modified());
     if is_newer || record.size_bytes != subject.len_bytes {
         restored.changed.push(Changed {
             path: record.path.clone(),
@@ -103,7 +103,7 @@ fn bring_back(
     let mut read_bytes = 0;
     let loaded = match absent.is_empty() {
         true => Ok(()),
-        false => load(subject.file, &absent, |bytes| {
+        false => load(subject.file.into_file(), &absent, |bytes| {
             read_bytes += bytes;
             progress(read_bytes);
         }),

@@ -150,7 +150,7 @@ impl Totals {
 }
 
 /// A part in whole percent, rounded down, so that only all is 100; nothing of nothing is all.
-pub(super) fn percent(part: u64, all: u64) -> u64 {
+pub(crate) fn percent(part: u64, all: u64) -> u64 {
     match all {
         0 => 100,
         _ => (u128::from(part) * 100 / u128::from(all)) as u64,
