@@ -4,6 +4,7 @@
 //! All leases of the process count together, since all may be broken at once. It does not know what
 //! else the machine will be doing by then, nor what will have left the page cache.
 
+use crate::anon::AnonMap;
 use crate::error::{Operation, Result};
 use crate::options::{HugePages, Options};
 use crate::stable::{Refusal, Source};
@@ -19,6 +20,10 @@ const ASSUMED_SPEED: u64 = 32 << 20;
 /// How many pieces of a file are read to measure, and how long each is.
 const PIECES: usize = 4;
 const PIECE: usize = 1 << 20;
+
+/// How often to measure, each time other pieces, before the answer is that it is too slow: the
+/// thread may have been kept from running.
+const MEASURES: u32 = 3;
 
 /// The time that copying may take, and how fast it is thought to be.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +41,8 @@ enum Knowledge {
     Nothing,
     /// The time that it is set to.
     Time,
-    /// The speed, too.
-    Speed,
+    /// The speed too, measured so many times; the last one counts.
+    Speed(u32),
 }
 
 impl Budget {
@@ -49,19 +54,23 @@ impl Budget {
 
     /// Whether no more can be known.
     pub(super) fn is_final(self) -> bool {
-        self.knowledge == Knowledge::Speed
+        self.knowledge == Knowledge::Speed(MEASURES)
     }
 
     /// The budget for somewhat more work.
     pub(super) fn better_known(self, source: &Source<'_>, file: BorrowedFd<'_>) -> Result<Budget> {
-        if self.knowledge == Knowledge::Nothing {
-            let time = lease_break_time();
-            let time = time.map_err(|errno| source.refused(Operation::Inspect, errno))?;
-            let limit = time.map(|time| time / 3);
-            return Ok(Budget { limit, knowledge: Knowledge::Time, ..self });
-        }
-        let bytes_per_second = measure(source, file)?;
-        Ok(Budget { bytes_per_second, knowledge: Knowledge::Speed, ..self })
+        let before = match self.knowledge {
+            Knowledge::Nothing => {
+                let time = lease_break_time();
+                let time = time.map_err(|errno| source.refused(Operation::Inspect, errno))?;
+                let limit = time.map(|time| time / 3);
+                return Ok(Budget { limit, knowledge: Knowledge::Time, ..self });
+            }
+            Knowledge::Time => 0,
+            Knowledge::Speed(measures) => measures,
+        };
+        let bytes_per_second = measure(source, file, before as usize * PIECE)?;
+        Ok(Budget { bytes_per_second, knowledge: Knowledge::Speed(before + 1), ..self })
     }
 
     /// Checks that so many bytes are copied in time.
@@ -78,20 +87,38 @@ impl Budget {
     }
 }
 
-/// Bytes a second at which pieces of the file, spread over the bytes that are wanted, are copied to
-/// fresh memory now: from the page cache where they are there, else from the medium.
-fn measure(source: &Source<'_>, file: BorrowedFd<'_>) -> Result<u64> {
-    let start = Instant::now();
-    let mut memory = Options::new().huge_pages(HugePages::Transparent).anon(PIECES * PIECE)?;
-    let offsets = (source.offset..).step_by((source.len / PIECES).max(1));
-    let mut done = 0;
-    for (piece, offset) in memory.chunks_mut(PIECE).zip(offsets) {
-        match fs::pread(file, piece, offset) {
-            Ok(count) => done += count as u128,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(source.refused(Operation::Read, errno)),
-        }
+/// Bytes a second at which pieces of the file, spread over the bytes that are wanted, `shift` bytes
+/// further on each, are copied to fresh memory now: from the page cache where they are there, else
+/// from the medium.
+///
+/// A file with few bytes is one of many where this is asked, and for these memory is measured
+/// alone.
+fn measure(source: &Source<'_>, file: BorrowedFd<'_>, shift: usize) -> Result<u64> {
+    if source.len < MEASURES as usize * PIECES * PIECE {
+        let mut from = fresh_memory()?;
+        from.fill(1);
+        return speed_of(|memory| {
+            memory.copy_from_slice(&from);
+            Ok(memory.len())
+        });
     }
+    let offsets = (source.offset + shift as u64..).step_by(source.len / PIECES);
+    speed_of(|memory| {
+        let pieces = memory.chunks_mut(PIECE).zip(offsets);
+        let counts = pieces.map(|(piece, offset)| fs::pread(file, piece, offset));
+        let done: Result<usize, Errno> = counts.sum();
+        done.map_err(|errno| source.refused(Operation::Read, errno))
+    })
+}
+
+fn fresh_memory() -> Result<AnonMap> {
+    Options::new().huge_pages(HugePages::Transparent).anon(PIECES * PIECE)
+}
+
+/// Bytes a second at which `copy` fills fresh memory; it returns how many those were.
+fn speed_of(copy: impl FnOnce(&mut [u8]) -> Result<usize>) -> Result<u64> {
+    let start = Instant::now();
+    let done = copy(&mut fresh_memory()?)? as u128;
     let bytes_per_second = done * 1_000_000_000 / start.elapsed().as_nanos().max(1);
     Ok((bytes_per_second as u64).max(1))
 }
@@ -102,7 +129,7 @@ mod tests {
 
     fn budget(limit_s: u64, bytes_per_second: u64) -> Budget {
         let limit = Some(Duration::from_secs(limit_s));
-        Budget { limit, bytes_per_second, knowledge: Knowledge::Speed }
+        Budget { limit, bytes_per_second, knowledge: Knowledge::Speed(MEASURES) }
     }
 
     #[test]
