@@ -48,7 +48,8 @@ impl SharedMap {
     /// # Errors
     ///
     /// With both: [`Invalid`](ErrorKind::Invalid) unless `back` begins where this one ends, in
-    /// memory and in the same file.
+    /// memory and in the same file, and both are tracked in the same way
+    /// ([`Tracking`](crate::Tracking)) or neither is.
     pub fn join(self, back: SharedMap) -> Result<SharedMap, (SharedMap, SharedMap, Error)> {
         let (len, back_len) = (self.len(), back.len());
         // A reservation between them would be bytes that cannot be told from the file's.

@@ -315,6 +315,9 @@ impl Error {
             ErrorKind::Revocable => {
                 "use guarded access, or seal the memory file against shrinking and future writes"
             }
+            ErrorKind::NotTracked => {
+                "begin with `track`; a process that was forked begins for itself"
+            }
             _ => return None,
         })
     }

@@ -111,9 +111,11 @@ pub(crate) fn evict(body: &Body, range: &Range<usize>, dirty: Dirty) -> Result<E
     let is_droppable = body.origin.object == Object::DroppableMemory;
     let is_of_a_disk = body.origin.mirror().is_some_and(|file| !is_in_memory(file));
     // Of a shared file mapping the page stays behind the entry; elsewhere the entry may be all
-    // there is (1), and paging out keeps what it refers to.
+    // there is (1), and paging out keeps what it refers to. Where writes are tracked the entries
+    // tell of them, and a page table that is dropped as a whole may tell nothing.
     if !is_droppable {
-        drop_entries(&addresses, if is_of_a_disk { Advice::DontNeed } else { Advice::PageOut });
+        let is_dropped = is_of_a_disk && body.tracker.is_none();
+        drop_entries(&addresses, if is_dropped { Advice::DontNeed } else { Advice::PageOut });
     }
     let at = |offset: usize| body.origin.file_offset.saturating_add(offset as u64);
     let (bytes, file) = (at(range.start)..at(range.end), body.origin.fd());

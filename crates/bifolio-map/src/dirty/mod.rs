@@ -48,11 +48,7 @@ use core::ops::Range;
 #[non_exhaustive]
 pub enum Tracking {
     /// By the kernel, in the page tables: a first write to a page costs about what any fault costs,
-    /// and writes by system calls are seen.
-    ///
-    /// Not seen is what a device or io_uring writes into pages that it was given (pinned) before
-    /// they were taken: finish such transfers first, or mark their targets dirty
-    /// ([`Track::mark_dirty`]). For pages of the ordinary size, Linux 6.7.
+    /// and writes by system calls are seen. For pages of the ordinary size, Linux 6.7.
     PageTables,
     /// By write protection: the first write to a page costs a signal, and while a page is clean, a
     /// *system call* that writes there fails with `EFAULT` (read(2) into it; here the windows that
@@ -83,9 +79,13 @@ pub(crate) mod sealed {
 ///
 /// **Only what this process writes through this mapping is seen.** Another process that maps the
 /// same file, a write(2) to the file, a second mapping of it here: none of them makes a page of
-/// this one dirty. A forked child is not tracked by its parent, nor its parent by it; in the child
-/// the methods say [`NotTracked`](ErrorKind::NotTracked), or, with
-/// [`Tracking::WriteProtection`], go on for the child alone.
+/// this one dirty. Nor does what a device, or io_uring with registered buffers, writes into pages
+/// that were pinned for it before they were taken: finish such transfers first, or mark their
+/// targets ([`mark_dirty`](Track::mark_dirty)).
+///
+/// A forked child is not tracked by its parent, nor its parent by it. In the child the methods say
+/// [`NotTracked`](ErrorKind::NotTracked), or, with [`Tracking::WriteProtection`], go on for the
+/// child alone.
 ///
 /// Also dirty is what was dropped (`discard`) or resized, and what came in by growth.
 ///

@@ -306,12 +306,15 @@ impl Head {
         start..start + self.page.bytes()
     }
 
-    /// Where all pages were opened, says so of each.
+    /// Where all pages were opened, says so of each that is shown: of others, the tracker does
+    /// when they are.
     fn spread(&self) {
         if self.whole.load(Ordering::SeqCst) == 0 {
             return;
         }
-        for word in self.words() {
+        let settled = self.settled.load(Ordering::SeqCst);
+        let end = self.page.round_up(settled).unwrap_or(self.end);
+        for word in &self.words()[self.indices(&(self.start..end))] {
             word.fetch_or(DIRTY, Ordering::SeqCst);
         }
         self.whole.fetch_and(!DIRTY, Ordering::SeqCst);

@@ -274,8 +274,6 @@ fn reclaimed_pages_stay_what_they_are() {
 
 /// Puts the pages of a map out, as far as the kernel does.
 fn evict(map: &SharedMap) {
-    map.flush(0..map.len()).unwrap();
     map.advise(0..map.len(), bifolio_map::Advice::PageOut).unwrap();
-    let file = map.fd().unwrap();
-    bifolio_sys::fs::fadvise(file, 0, None, bifolio_sys::fs::Advice::DontNeed).unwrap();
+    map.evict(0..map.len(), bifolio_map::Dirty::WriteBack).unwrap();
 }

@@ -50,7 +50,7 @@ fn race(mut map: SharedMap, way: Tracking, takers: usize, seed: &mut Random) {
     map.track_by(way).unwrap();
     let number = || [const { AtomicU64::new(0) }; PAGES];
     let arena = Arena { map, written: number(), told: number(), is_over: AtomicBool::new(false) };
-    let writes = u64::from(soak()) * if way == Tracking::PageTables { 30_000 } else { 3000 };
+    let writes = u64::from(soak()) * if way == Tracking::PageTables { 20_000 } else { 1500 };
     thread::scope(|scope| {
         let takers: Vec<_> = (0..takers)
             .map(|_| {

@@ -84,7 +84,7 @@ fn scribble(len: usize, random: &mut Random) -> (usize, Vec<u8>) {
 
 /// Writers on threads of their own, and a copier among them.
 fn writers(map: &(impl AccessMut + Track + Sync), replica: &mut Replica, random: &mut Random) {
-    let writes = 40 * soak() as usize;
+    let writes = 25 * soak() as usize;
     let left = AtomicUsize::new(3);
     thread::scope(|scope| {
         for _ in 0..3 {
@@ -134,7 +134,7 @@ fn upset_shared(mut map: SharedMap, random: &mut Random) -> SharedMap {
 fn shared(mut map: SharedMap, way: Tracking, random: &mut Random) {
     map.track_by(way).unwrap();
     let mut replica = Replica { bytes: map.read_to_vec(0..map.len()).unwrap() };
-    for _ in 0..12 * soak() {
+    for _ in 0..5 * soak() {
         writers(&map, &mut replica, random);
         map = upset_shared(map, random);
         replica.follow(&map, random);
@@ -144,7 +144,7 @@ fn shared(mut map: SharedMap, way: Tracking, random: &mut Random) {
 fn private(mut map: PrivateMap, way: Tracking, random: &mut Random) {
     map.track_by(way).unwrap();
     let mut replica = Replica { bytes: map.read_to_vec(0..map.len()).unwrap() };
-    for _ in 0..12 * soak() {
+    for _ in 0..5 * soak() {
         writers(&map, &mut replica, random);
         let from = random.below(map.len());
         let to = from + random.below(map.len() - from);
@@ -159,7 +159,7 @@ fn private(mut map: PrivateMap, way: Tracking, random: &mut Random) {
 fn anonymous(mut map: AnonMap, way: Tracking, random: &mut Random) {
     map.track_by(way).unwrap();
     let mut replica = Replica { bytes: map.to_vec() };
-    for _ in 0..30 * soak() {
+    for _ in 0..12 * soak() {
         let part = map.len().div_ceil(3);
         thread::scope(|scope| {
             for part in map.chunks_mut(part) {

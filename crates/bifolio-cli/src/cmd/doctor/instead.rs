@@ -22,6 +22,9 @@ pub(super) fn instead_of(feature: Feature) -> &'static str {
             "pages of the pool are an error; transparent ones are asked for by name"
         }
         Feature::Thp | Feature::ShmemThp => "ordinary pages are used",
+        Feature::UserfaultfdWpAsync => {
+            "writes are tracked by closed pages, whose first write is a signal"
+        }
         Feature::ProcessVm => {
             "files are read by pread; memory without a file by guarded copies only"
         }
@@ -33,7 +36,6 @@ pub(super) fn instead_of(feature: Feature) -> &'static str {
         | Feature::Pidfd
         | Feature::Userfaultfd
         | Feature::UserfaultfdUserMode
-        | Feature::UserfaultfdWpAsync
         | Feature::FutexWaitv
         | Feature::FileLease
         | Feature::IoUring => "nothing in this version needs it",
