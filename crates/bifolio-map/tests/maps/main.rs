@@ -5,6 +5,7 @@ mod scratch;
 
 mod known;
 mod made;
+mod older;
 mod pages;
 mod people;
 mod restless;
@@ -17,6 +18,8 @@ fn scenarios() {
     match scenario().as_deref() {
         None => {}
         Some("known") => made::make(),
+        Some("older") => older::without_the_ioctls(libc::ENOTTY),
+        Some("filtered") => older::without_the_ioctls(libc::EPERM),
         Some("stranger") => people::stranger(),
         Some(other) => panic!("no scenario is called {other}"),
     }

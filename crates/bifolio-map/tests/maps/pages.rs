@@ -19,7 +19,7 @@ pub(crate) fn known(residency: Residency) -> Resident {
 }
 
 #[test]
-fn touched_pages_are_counted_in_their_bucket() {
+pub(crate) fn touched_pages_are_counted_in_their_bucket() {
     let mut random = Random::new("touched_pages_are_counted_in_their_bucket");
     let page = page_size().bytes();
     const PAGES: usize = 3000;
@@ -83,7 +83,7 @@ fn track(range: std::ops::Range<usize>) -> Result<OwnedFd, Errno> {
 
 /// The kernel calls a page that is marked, and was never there, swapped.
 #[test]
-fn pages_that_are_tracked_are_not_said_to_be_in_swap() {
+pub(crate) fn pages_that_are_tracked_are_not_said_to_be_in_swap() {
     let page = page_size().bytes();
     let mut map = AnonMap::new(64 * page).unwrap();
     for at in 0..16 {

@@ -15,7 +15,7 @@ fn assert_orderly(maps: &Maps) {
 }
 
 #[test]
-fn mappings_that_come_and_go_are_not_mixed_up() {
+pub(crate) fn mappings_that_come_and_go_are_not_mixed_up() {
     let page = page_size().bytes();
     let marked = Options::new().guard_pages(1, 1).anon(5 * page).unwrap();
     let is_over = AtomicBool::new(false);
@@ -40,7 +40,7 @@ fn mappings_that_come_and_go_are_not_mixed_up() {
 }
 
 #[test]
-fn a_process_that_changes_its_program_is_one_or_the_other() {
+pub(crate) fn a_process_that_changes_its_program_is_one_or_the_other() {
     let scratch = Scratch::for_everyone();
     let script = scratch.file("again", b"#!/bin/sh\nexec \"$0\"\n");
     fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();

@@ -212,6 +212,20 @@ impl PagemapEntry {
         self.0 >> 61 & 1 == 1
     }
 
+    /// Whether it is a guard page of [`Advice::GuardInstall`](super::Advice::GuardInstall) (Linux
+    /// 6.15), which counts as swapped too.
+    #[must_use]
+    pub const fn is_guard(self) -> bool {
+        self.0 >> 58 & 1 == 1
+    }
+
+    /// Whether userfaultfd(2) write-protects the page (Linux 5.13); one that was never there and is
+    /// so marked counts as swapped too.
+    #[must_use]
+    pub const fn is_write_protected(self) -> bool {
+        self.0 >> 57 & 1 == 1
+    }
+
     /// Whether the page is mapped by this process alone (Linux 4.2).
     #[must_use]
     pub const fn is_exclusive(self) -> bool {

@@ -42,6 +42,8 @@ pub(crate) struct Args {
     command: Vec<OsString>,
 
     /// When to look at a command: `end`, `peak` (most in memory), or a time after its start (2s)
+    ///
+    /// Shown at a time, the command goes on, and its end is waited for.
     #[arg(long, value_name = "MOMENT", default_value = "end", conflicts_with = "diff")]
     at: At,
 

@@ -9,7 +9,7 @@
 
 use super::kind::Kind;
 use super::memory::Memory;
-use crate::failure::Failure;
+use crate::failure::{Failure, harmless};
 use crate::hex;
 use bifolio::memory::{self, Maps, Region};
 use serde::{Deserialize, Serialize};
@@ -79,13 +79,8 @@ impl Name {
     /// As a terminal may get it: what it would obey is escaped.
     pub(super) fn shown(&self) -> String {
         match self {
-            Name::Text(text) => {
-                let mut plain = String::with_capacity(text.len());
-                for c in text.chars() {
-                    if c.is_control() { plain.extend(c.escape_default()) } else { plain.push(c) }
-                }
-                plain
-            }
+            // A name may hold a line break, and stands in one line.
+            Name::Text(text) => harmless(text).replace('\n', r"\n"),
             Name::Raw { hex } => {
                 let digits = hex.as_bytes().chunks(2);
                 let bytes =

@@ -6,7 +6,7 @@ use super::snapshot::{Place, Snapshot, State};
 use crate::bytes::{counted, human};
 use crate::failure::Failure;
 use bifolio::Residency;
-use bifolio::memory::{self, Permissions, Process, Purpose, Region};
+use bifolio::memory::{self, Detail, Permissions, Process, Purpose, Region};
 use bifolio::page::page_size;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -24,7 +24,7 @@ pub(super) fn of_process(
     with_reserved: bool,
 ) -> Result<Snapshot, Failure> {
     let process = Process::from(pid);
-    let maps = memory::maps(process)?;
+    let maps = memory::maps_with(process, Detail::Layout)?;
     let (shown, reserved): (Vec<_>, Vec<_>) =
         maps.regions().iter().partition(|region| with_reserved || !is_reserved(region));
     let page_bytes = page_size().bytes() as u64;

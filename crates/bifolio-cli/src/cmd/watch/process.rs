@@ -6,7 +6,7 @@ use super::source::{Counters, Item, Source, Subject};
 use crate::cell::{self, Cell, Counts};
 use crate::failure::{Failure, harmless};
 use bifolio::Residency;
-use bifolio::memory::{Process, Region, maps, pages_of};
+use bifolio::memory::{Detail, Process, Region, maps_with, pages_of};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -48,7 +48,7 @@ impl Watched {
         if counters::start_of_process(id) != self.started {
             return Err(Failure::message(format!("process {id} has ended")));
         }
-        let maps = maps(self.process)?;
+        let maps = maps_with(self.process, Detail::Layout)?;
         let regions = maps.regions();
         self.totals.retain(|&start, _| {
             let find = |region: &Region| (region.range.start as u64).cmp(&start);

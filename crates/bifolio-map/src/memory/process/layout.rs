@@ -16,9 +16,9 @@ const NAME_BYTES_MAX: usize = 4096;
 /// The mappings that an open /proc/PID/maps tells; `SRCH` where that memory is gone.
 pub(super) fn read(maps: &File) -> Result<Vec<Region>, Errno> {
     let regions = match by_query(maps) {
-        // NAMETOOLONG: the text has names of any length.
-        Err(Errno::NOTTY | Errno::NOSYS | Errno::NAMETOOLONG) => by_text(maps),
-        answer => answer,
+        answer @ (Ok(_) | Err(Errno::SRCH)) => answer,
+        // An older kernel, a filter, a name that is too long: the text has names of any length.
+        Err(_) => by_text(maps),
     }?;
     if regions.is_empty() { Err(Errno::SRCH) } else { Ok(regions) }
 }
@@ -38,14 +38,14 @@ pub(super) fn is_still(maps: &File, regions: &[Region]) -> Result<bool, Errno> {
                 }
             }
             Ok(None) => return Ok(expected.next().is_none()),
-            Err(Errno::NOTTY | Errno::NOSYS) => {
+            Err(Errno::SRCH) => return Err(Errno::SRCH),
+            Err(_) => {
                 let again = by_text(maps)?;
                 if again.is_empty() {
                     return Err(Errno::SRCH);
                 }
                 return Ok(again.iter().map(key).eq(regions.iter().map(key)));
             }
-            Err(errno) => return Err(errno),
         }
     }
 }

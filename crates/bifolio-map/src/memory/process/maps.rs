@@ -125,6 +125,7 @@ pub fn maps(process: impl Into<Process>) -> Result<Maps> {
 /// Looks at the address space of a process, as closely as asked.
 ///
 /// The one page that is the same in every process and mapped by none, `[vsyscall]`, is left out.
+/// Nothing is opened or read but /proc, and a path is looked up only where it ends in ` (deleted)`.
 ///
 /// # Errors
 ///

@@ -117,8 +117,8 @@ impl fmt::Display for Segment {
 
 /// What the names of mappings are judged by.
 struct Evidence<'a> {
-    /// What /proc/PID/exe names; empty where it cannot be read.
-    program: Vec<u8>,
+    /// What /proc/PID/exe names, where that can be read.
+    program: Option<Vec<u8>>,
     /// The files of which some pages may be executed.
     executable: BTreeSet<File<'a>>,
     /// The devices of memory without a named file, and of secret memory.
@@ -140,7 +140,8 @@ pub(super) fn assign(folder: &Folder, regions: &mut [Region]) {
     });
     let evidence = Evidence {
         program: std::fs::read_link(folder.path("exe"))
-            .map_or_else(|_| Vec::new(), |path| path.into_os_string().into_vec()),
+            .ok()
+            .map(|path| path.into_os_string().into_vec()),
         executable: executable.map(file_of).collect(),
         memory_device: device(memfd_create("bifolio-device", MemfdFlags::CLOEXEC)),
         secret_device: device(memfd_secret()),
@@ -226,9 +227,10 @@ impl Evidence<'_> {
             _ if name.starts_with(b"/dev/shm/") => Purpose::SharedMemory,
             _ if name.starts_with(b"/dev/hugepages/") => Purpose::File,
             _ if name.starts_with(b"/dev/") => Purpose::Device,
-            _ if name == self.program => Purpose::Program(segment),
-            _ if self.executable.contains(&file_of(region)) => Purpose::Library(segment),
-            _ => Purpose::File,
+            _ if self.program.as_deref() == Some(name) => Purpose::Program(segment),
+            _ if !self.executable.contains(&file_of(region)) => Purpose::File,
+            _ if self.program.is_none() => Purpose::Unknown,
+            _ => Purpose::Library(segment),
         }
     }
 }
@@ -248,4 +250,56 @@ fn is_system_v(name: &[u8]) -> bool {
     name.strip_prefix(b"/SYSV").is_some_and(|rest| {
         rest.strip_suffix(b" (deleted)").unwrap_or(rest).iter().all(u8::is_ascii_hexdigit)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::process::layout::parse;
+
+    const MEMORY: (u32, u32) = (0, 1);
+
+    /// What a line of /proc/PID/maps is judged to be, of a process whose program may be known.
+    fn judged(line: &str, program: Option<&str>) -> Purpose {
+        let region = parse(line.as_bytes()).unwrap();
+        let evidence = Evidence {
+            program: program.map(|name| name.as_bytes().to_vec()),
+            executable: BTreeSet::from([((8, 1), 70, &b"/lib/x.so"[..])]),
+            memory_device: Some(MEMORY),
+            secret_device: None,
+        };
+        evidence.purpose(&region)
+    }
+
+    #[test]
+    fn a_name_counts_only_where_the_kernel_gave_it() {
+        for (line, purpose) in [
+            ("1000-2000 rw-s 0 00:01 7 /memfd:a (deleted)", Purpose::MemoryFile),
+            ("1000-2000 rw-s 0 08:01 7 /memfd:a (deleted)", Purpose::File),
+            ("1000-2000 rw-s 0 00:01 7 /dev/zero (deleted)", Purpose::SharedAnonymous),
+            ("1000-2000 rw-s 0 00:01 0 /SYSV00000000 (deleted)", Purpose::SystemV),
+            ("1000-2000 rw-s 0 08:01 9 /SYSV00000000 (deleted)", Purpose::File),
+            ("1000-2000 rw-s 0 00:01 9 /SYSVinit (deleted)", Purpose::File),
+            ("1000-2000 rw-p 0 00:06 4 /dev/zero", Purpose::Anonymous),
+            ("1000-2000 rw-s 0 00:06 4 /dev/dri/card0", Purpose::Device),
+            ("1000-2000 rw-s 0 00:0e 4 anon_inode:[perf_event]", Purpose::Device),
+            ("1000-2000 rw-p 0 00:00 0 [anon:malloc]", Purpose::Anonymous),
+            ("1000-2000 ---p 0 00:00 0 ", Purpose::Reserved),
+            ("1000-2000 rw-p 0 00:00 0 [news]", Purpose::Unknown),
+            ("1000-2000 r--p 0 08:01 70 /lib/x.so", Purpose::Library(Segment::Constants)),
+            // Replaced by another file of that name, of which nothing is executed.
+            ("1000-2000 r--p 0 08:01 71 /lib/x.so", Purpose::File),
+            ("1000-2000 ---p 0 08:01 70 /lib/x.so", Purpose::Library(Segment::Gap)),
+            ("1000-2000 r-xp 0 08:01 60 /bin/x", Purpose::Program(Segment::Code)),
+        ] {
+            assert_eq!(judged(line, Some("/bin/x")), purpose, "{line}");
+        }
+    }
+
+    #[test]
+    fn without_the_programs_name_code_may_be_its_or_a_librarys() {
+        let line = "1000-2000 r-xp 0 08:01 70 /lib/x.so";
+        assert_eq!(judged(line, None), Purpose::Unknown);
+        assert_eq!(judged("1000-2000 r--p 0 08:01 5 /data", None), Purpose::File);
+    }
 }

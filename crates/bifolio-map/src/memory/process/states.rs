@@ -156,8 +156,7 @@ impl Pagemap {
         Ok(())
     }
 
-    /// The same by the entries of the file, which know less: nothing of huge pages, of zeros, of
-    /// tracking.
+    /// The same by the entries of the file, which know less: nothing of huge pages and of zeros.
     fn read(&self, range: Range<usize>, mut each: impl FnMut(Run)) -> Result<(), Errno> {
         let page = page_size().bytes();
         let mut entries = [PagemapEntry::default(); 512];
@@ -171,8 +170,13 @@ impl Pagemap {
             for entry in &entries[..count] {
                 let is = match entry {
                     entry if entry.is_present() => Categories::PRESENT,
-                    entry if entry.is_swapped() => Categories::SWAPPED | Categories::WRITTEN,
-                    _ => Categories::default(),
+                    entry if !entry.is_swapped() => Categories::default(),
+                    entry if entry.is_guard() => Categories::SWAPPED | Categories::GUARD,
+                    // Not said to be written: in swap, or never there.
+                    entry if entry.is_write_protected() => {
+                        Categories::SWAPPED | Categories::WPALLOWED
+                    }
+                    _ => Categories::SWAPPED | Categories::WRITTEN,
                 };
                 if is != Categories::default() {
                     each(Run { pages: at..at + page, is });

@@ -45,7 +45,7 @@ pub struct Usage {
     pub anonymous_bytes: Option<u64>,
     /// Resident, given back by `MADV_FREE`, and not taken yet.
     pub lazily_freed_bytes: Option<u64>,
-    /// In swap.
+    /// In swap; as the page tables tell it, of private memory without a file only.
     pub swapped_bytes: Option<u64>,
     /// In swap, each page divided as in `proportional_bytes`.
     pub swapped_proportional_bytes: Option<u64>,
