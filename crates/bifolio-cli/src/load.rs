@@ -6,7 +6,7 @@
 //!
 //! It does not find out what is absent: whoever calls has asked.
 
-use bifolio::{Access, Advice, Backend, Options, Pages};
+use bifolio::{Access, Advice, Backend, Options, Pages, Pattern};
 use std::fs::File;
 use std::ops::Range;
 
@@ -28,7 +28,7 @@ pub(crate) fn load(
 ) -> bifolio::Result<()> {
     let map = Options::new().backend(Backend::Read).map_file(file).map_err(|(_, error)| error)?;
     let all = || ranges.iter().flat_map(pieces);
-    map.advise(0..map.len(), Advice::Random)?;
+    map.access(0..map.len(), Pattern::Random)?;
     let mut asked = all();
     let mut ask = |count| {
         // A hint: what cannot be read shows when it is read.

@@ -13,6 +13,8 @@ mod backend;
 mod body;
 mod constancy;
 #[cfg(feature = "std")]
+mod cold;
+#[cfg(feature = "std")]
 mod copied;
 mod cut;
 mod cut_shared;
@@ -43,11 +45,15 @@ mod pages;
 mod plain_atomic;
 mod populate;
 #[cfg(feature = "std")]
+mod prefetch;
+#[cfg(feature = "std")]
 mod private;
 mod protect;
 mod punch;
 mod raw;
 mod read_only;
+#[cfg(feature = "std")]
+mod reading;
 #[cfg(feature = "std")]
 mod replace;
 mod reservation;
@@ -86,8 +92,10 @@ pub use mapping::{Mapping, Protection, Sharing};
 pub use memory_file::{MemoryFile, Seals};
 pub use object::Object;
 pub use options::{HugePages, Options};
-pub use pages::{Advice, Discard, Pages};
+pub use pages::{Advice, Discard, Pages, Pattern};
 pub use plain_atomic::PlainAtomic;
+#[cfg(feature = "std")]
+pub use prefetch::{Prefetch, Progress};
 #[cfg(feature = "std")]
 pub use private::PrivateMap;
 pub use raw::RawMap;

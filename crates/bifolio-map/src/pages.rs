@@ -15,13 +15,43 @@ use crate::error::{ErrorKind, Operation, Result};
 use crate::evict::{self, Dirty, Evicted};
 use crate::numa;
 use crate::populate;
+#[cfg(feature = "std")]
+use crate::prefetch::{self, Prefetch};
 use crate::residency::{self, Residency};
 use bifolio_sys::fs::{self, Advice as FileAdvice};
 use bifolio_sys::mm::{self, Advice as RawAdvice, Misplaced, Policy};
 use core::num::NonZeroU64;
 use core::ops::Range;
 
-/// A hint about how pages will be used. It changes speed, never bytes.
+/// The order in which bytes will be read: what read-ahead goes by.
+///
+/// # References
+///
+/// madvise(2), posix_fadvise(2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Pattern {
+    /// None in particular: as a fault asks for a page, some after it are read too.
+    #[default]
+    Normal,
+    /// Here and there: nothing is read but the page that is asked for.
+    Random,
+    /// From the front to the back: much is read ahead, and what was used may go early.
+    Sequential,
+}
+
+impl Pattern {
+    const fn raw(self) -> RawAdvice {
+        match self {
+            Pattern::Normal => RawAdvice::Normal,
+            Pattern::Random => RawAdvice::Random,
+            Pattern::Sequential => RawAdvice::Sequential,
+        }
+    }
+}
+
+/// A hint about what becomes of pages. It changes speed, never bytes. In which order they will be
+/// used is said by [`Pages::access`].
 ///
 /// # References
 ///
@@ -29,12 +59,6 @@ use core::ops::Range;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Advice {
-    /// No particular pattern: the default.
-    Normal,
-    /// Random access: no read-ahead.
-    Random,
-    /// From the front to the back: much read-ahead.
-    Sequential,
     /// Needed soon: reading starts now and goes on in the background.
     WillNeed,
     /// Not inherited by children that are forked: they have no mapping there, so a child must
@@ -67,9 +91,6 @@ pub enum Advice {
 impl Advice {
     pub(crate) const fn raw(self) -> RawAdvice {
         match self {
-            Advice::Normal => RawAdvice::Normal,
-            Advice::Random => RawAdvice::Random,
-            Advice::Sequential => RawAdvice::Sequential,
             Advice::WillNeed => RawAdvice::WillNeed,
             Advice::DontFork => RawAdvice::DontFork,
             Advice::DoFork => RawAdvice::DoFork,
@@ -132,7 +153,37 @@ pub(crate) mod sealed {
 ///
 /// Ranges are in bytes from the start of the mapping; the pages that hold them are what is meant.
 pub trait Pages: Access + sealed::HasBody {
-    /// Tells the kernel how `range` will be used.
+    /// Tells in which order the bytes of `range` will be read, until the next time it is told.
+    ///
+    /// Ranges of one mapping may have different patterns; each costs the process one more area, of
+    /// which it may have some ten thousand (`vm.max_map_count`). What brings pages in by itself,
+    /// as [`populate`](Self::populate), is not slowed down by a pattern. Of a file that is not
+    /// mapped it holds for all of the open file, whatever the range.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds), and what madvise(2) or posix_fadvise(2)
+    /// report: `ENOMEM` where there would be too many areas.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bifolio_map::{Access, FileMap, Pages, Pattern};
+    ///
+    /// let map = FileMap::open("Cargo.toml")?;
+    /// map.access(0..map.len() / 2, Pattern::Sequential)?;
+    /// map.access(map.len() / 2..map.len(), Pattern::Random)?;
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    ///
+    /// # References
+    ///
+    /// madvise(2), `MADV_NORMAL`, `MADV_RANDOM`, `MADV_SEQUENTIAL`.
+    fn access(&self, range: Range<usize>, pattern: Pattern) -> Result<()> {
+        advise(self.body(), &range, pattern.raw())
+    }
+
+    /// Tells the kernel what is to become of the pages of `range`.
     ///
     /// For a file that is not mapped it is told by posix_fadvise(2), and what has no meaning there
     /// is passed over.
@@ -293,6 +344,43 @@ pub trait Pages: Access + sealed::HasBody {
     /// ```
     fn residency_by(&self, range: Range<usize>, buckets: &mut [Residency]) -> Result<()> {
         residency::residency_by(self.body(), &range, buckets)
+    }
+
+    /// Starts to bring in the pages of `ranges`, in their order, and returns at once: threads of its
+    /// own read the file, so that the kernel caches it, whatever [pattern](Self::access) was told.
+    /// Nothing is mapped by that: see [`populate`](Self::populate). One range alone is
+    /// `Some(range)`.
+    ///
+    /// It borrows nothing, and keeps the file open until it is done or dropped. Holes of a file are
+    /// passed over. Memory without a file comes in from swap, which is neither awaited nor counted.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](crate::ErrorKind::OutOfBounds), and what stands in the way of a thread or a
+    /// second descriptor. What cannot be read, [`Prefetch::wait`] tells.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bifolio_map::{Access, FileMap, Pages};
+    ///
+    /// let map = FileMap::open("Cargo.toml")?;
+    /// let prefetch = map.prefetch([0..100, 200..map.len()])?;
+    /// // ... something else ...
+    /// println!("{:?}", prefetch.progress());
+    /// prefetch.wait()?;
+    /// # Ok::<(), bifolio_map::Error>(())
+    /// ```
+    ///
+    /// # References
+    ///
+    /// pread(2); madvise(2), `MADV_WILLNEED`, for memory without a file.
+    #[cfg(feature = "std")]
+    fn prefetch(&self, ranges: impl IntoIterator<Item = Range<usize>>) -> Result<Prefetch>
+    where
+        Self: Sized,
+    {
+        prefetch::prefetch(self.body(), ranges)
     }
 
     /// Takes the pages that hold `range` out of memory, looks whether they are gone, and says of

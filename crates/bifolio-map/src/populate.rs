@@ -4,7 +4,8 @@
 //! ("fault-around"); `MADV_POPULATE_READ` goes page by page, but does so for every page. Which is
 //! faster cannot be known beforehand, so the first block is touched and the page tables are asked
 //! whether anything is missing; as long as nothing is, touching goes on. A block with missing pages
-//! is left to the kernel, and so are the next ones, before touching is tried again.
+//! is left to the kernel, and so are the next ones, before touching is tried again. What is not
+//! cached is read first ([`Cold`]), where the standard library has threads to do it.
 //!
 //! It keeps nothing in memory: that is what locks are for.
 //!
@@ -15,6 +16,8 @@
 
 use crate::anon::AnonMap;
 use crate::body::Body;
+#[cfg(feature = "std")]
+use crate::cold::Cold;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::origin::Verdict;
 use crate::pages::{self, sealed::HasBody};
@@ -65,11 +68,15 @@ pub(crate) fn populate(body: &Body, range: &Range<usize>) -> Result<()> {
         return by_kernel(body, range);
     };
     let (mut way, mut pause_next) = (Way::Touch, 1);
+    #[cfg(feature = "std")]
+    let mut cold = Cold::of(body);
     let mut at = range.start;
     while at < range.end {
         let size = if let Way::Huge { len } = way { len } else { BLOCK };
         let block = at..at.saturating_add(size).min(range.end);
         at = block.end;
+        #[cfg(feature = "std")]
+        let trial = cold.as_mut().and_then(|cold| cold.begin(&block, range.end));
         match way {
             // A page before the one that was missed may be the first that cannot be had.
             Way::Touch => {
@@ -85,6 +92,10 @@ pub(crate) fn populate(body: &Body, range: &Range<usize>) -> Result<()> {
             Way::Touch => tables.fill(body, &block)?,
             _ => Filled::Little,
         };
+        #[cfg(feature = "std")]
+        if let (Some(cold), Some(trial)) = (&mut cold, trial) {
+            cold.end(trial, &block);
+        }
         way = match (way, left_out) {
             (Way::Kernel { pause }, _) if pause > 1 => Way::Kernel { pause: pause - 1 },
             (Way::Kernel { .. }, _) => Way::Touch,

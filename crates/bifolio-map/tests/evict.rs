@@ -4,8 +4,8 @@
 mod scratch;
 
 use bifolio_map::{
-    Access, AccessMut, AnonMap, Dirty, ErrorKind, Evicted, FileKind, FileMap, Pages, PrivateMap,
-    Residency, SharedMap, Stayed, memory,
+    Access, AccessMut, AnonMap, Dirty, ErrorKind, Evicted, FileKind, FileMap, Pages, Pattern,
+    PrivateMap, Residency, SharedMap, Stayed, memory,
 };
 use scratch::cache::{known, page};
 use scratch::{Scratch, assert_plays, child, pattern, scenario, staged_child};
@@ -81,7 +81,7 @@ fn file_of_scenario() -> std::path::PathBuf {
 /// Maps the file and touches pages 8 to 24.
 fn holder() {
     let map = FileMap::open(file_of_scenario()).unwrap();
-    map.advise(0..map.len(), bifolio_map::Advice::Random).unwrap();
+    map.access(0..map.len(), Pattern::Random).unwrap();
     for at in 8..24 {
         map.load::<u8>(at * page()).unwrap();
     }

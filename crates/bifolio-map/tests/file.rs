@@ -368,15 +368,16 @@ fn a_map_is_cut_at_a_page() {
 
 #[test]
 fn advice_and_locks_are_the_same_calls_without_a_mapping() {
-    use bifolio_map::Advice;
+    use bifolio_map::{Advice, Pattern};
     let scratch = Scratch::new();
     let path = scratch.file("file", &pattern(3 * page()));
     for backend in [Backend::Map, Backend::Read] {
         let map = open_by(backend, &path);
-        for advice in [Advice::Sequential, Advice::Random, Advice::WillNeed, Advice::Normal] {
-            map.advise(1..2 * page(), advice).unwrap();
+        for pattern in [Pattern::Sequential, Pattern::Random, Pattern::Normal] {
+            map.access(1..2 * page(), pattern).unwrap();
         }
-        assert!(map.advise(0..3 * page() + 1, Advice::Normal).is_err());
+        map.advise(1..2 * page(), Advice::WillNeed).unwrap();
+        assert!(map.access(0..3 * page() + 1, Pattern::Normal).is_err());
         let locked = map.lock(0..page());
         match backend {
             Backend::Map => {

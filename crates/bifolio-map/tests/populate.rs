@@ -5,7 +5,7 @@ mod scratch;
 
 use bifolio_map::{
     Access, AccessMut, AnonMap, Backend, ErrorKind, FileMap, Mapping, Operation, Options, Pages,
-    SharedMap,
+    Pattern, SharedMap,
 };
 use bifolio_sys::mm::{self, Categories, PageRegion, PagemapScan};
 use bifolio_sys::page::page_size;
@@ -42,6 +42,13 @@ fn faults() -> u64 {
     let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     // After the name: state, six numbers, then minflt, cminflt, majflt.
     fields[7].parse::<u64>().unwrap() + fields[9].parse::<u64>().unwrap()
+}
+
+/// Faults of the calling thread that waited for a disk.
+fn major_faults() -> u64 {
+    let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[9].parse().unwrap()
 }
 
 /// What counting faults may cost in faults itself: the counter is a file, read into fresh memory.
@@ -123,6 +130,53 @@ fn evict(file: &File, offset: u64, len: u64) {
     use bifolio_sys::fs::{Advice, fadvise};
     file.sync_all().unwrap();
     fadvise(file, offset, std::num::NonZeroU64::new(len), Advice::DontNeed).unwrap();
+}
+
+/// A pattern by which each fault would read its one page, and wait for it.
+#[test]
+fn a_random_pattern_does_not_make_it_read_page_by_page() {
+    let scratch = Scratch::new();
+    let path = scratch.file("file", &pattern(24 << 20));
+    let file = File::open(&path).unwrap();
+    // With the block that is tried by touching, and so small that nothing is tried.
+    for len in [24 << 20, 1 << 20] {
+        evict(&file, 0, 0);
+        let map = FileMap::open(&path).unwrap();
+        map.access(0..len, Pattern::Random).unwrap();
+        let before = major_faults();
+        map.populate(0..len).unwrap();
+        let faults = major_faults() - before;
+        assert!(faults < (len / page()) as u64 / 8, "{faults} pages were waited for");
+        let start = map.mapping().unwrap().as_ptr().addr();
+        assert!(matches!(missing_pages(start..start + len), None | Some(0)));
+    }
+}
+
+/// One mapping may have a pattern for each of its ranges.
+#[test]
+fn the_pattern_of_a_range_is_told_to_the_kernel() {
+    let scratch = Scratch::new();
+    let map = FileMap::open(scratch.file("file", &pattern(4 * page()))).unwrap();
+    map.access(0..page(), Pattern::Random).unwrap();
+    map.access(page()..2 * page(), Pattern::Sequential).unwrap();
+    let flags_at = |number: usize| {
+        let start = map.mapping().unwrap().as_ptr().addr() + number * page();
+        let smaps = fs::read_to_string("/proc/self/smaps").ok()?;
+        let mut lines = smaps.lines().skip_while(|line| !line.starts_with(&format!("{start:x}-")));
+        let flags = lines.find_map(|line| line.strip_prefix("VmFlags:"))?;
+        let is = |flag| flags.split_whitespace().any(|one| one == flag);
+        Some((is("rr"), is("sr")))
+    };
+    let expected = [(true, false), (false, true), (false, false)];
+    for (number, expected) in expected.into_iter().enumerate() {
+        match flags_at(number) {
+            None => println!("skipped: the kernel does not tell the flags"),
+            Some(flags) => assert_eq!(flags, expected, "range {number}"),
+        }
+    }
+    map.access(0..map.len(), Pattern::Normal).unwrap();
+    assert!(matches!(flags_at(0), None | Some((false, false))));
+    assert_eq!(flags_at(1), None, "the areas are one again");
 }
 
 #[test]

@@ -12,7 +12,8 @@ use core::ops::Range;
 /// The file is neither read nor mapped where cachestat(2) answers. Where it does not, the file is
 /// mapped for a moment, if it is open for reading, and mincore(2) is asked; that may count as an
 /// access for the file's times. On overlayfs it is always so: there cachestat(2) looks into a cache
-/// that is not used. Pages behind the file's end are not in memory. What the kernel will not tell
+/// that is not used. Behind the file's end at most
+/// the rest of a large folio is in memory. What the kernel will not tell
 /// is [`Unknown`](Residency::Unknown), never guessed; what is no file of pages, such as a pipe, is
 /// [`NotOffered`](crate::Untold::NotOffered). The answer may be outdated when it arrives.
 ///

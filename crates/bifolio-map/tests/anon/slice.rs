@@ -25,7 +25,7 @@ fn without_bytes_nothing_is_mapped() {
         let mut map = options.anon(0).unwrap();
         assert_eq!(&map[..], b"");
         map.discard(0..0).unwrap();
-        map.advise(0..0, Advice::Random).unwrap();
+        map.advise(0..0, Advice::Cold).unwrap();
         map.lock(0..0).unwrap();
         map.unlock(0..0).unwrap();
         assert_eq!(map.discard(0..1).unwrap_err().kind(), ErrorKind::OutOfBounds { len_bytes: 0 });
@@ -207,9 +207,6 @@ fn ranges_outside_are_refused_by_everything() {
 #[test]
 fn every_advice_is_taken_or_refused_and_keeps_the_bytes() {
     let all = [
-        Advice::Normal,
-        Advice::Random,
-        Advice::Sequential,
         Advice::WillNeed,
         Advice::DontFork,
         Advice::DoFork,
