@@ -10,6 +10,7 @@ mod maps;
 mod pair;
 mod programs;
 mod stable;
+mod watch;
 
 use cases::{Case, Scale};
 use pair::Outcome;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 const GROUPS: &[&[Case]] =
     &[cases::CASES, programs::CASES, stable::CASES, lease::CASES, dirty::CASES];
     &[cases::CASES, programs::CASES, stable::CASES, lease::CASES, maps::CASES];
+    &[cases::CASES, programs::CASES, lease::CASES, stable::CASES, watch::CASES];
 
 const USAGE: &str = "usage: bifolio-bench [--check] [--rounds N] [--dir DIR] [CASE]...";
 
