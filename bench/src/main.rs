@@ -18,10 +18,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Every case, in the order of the report.
-const GROUPS: &[&[Case]] =
-    &[cases::CASES, programs::CASES, stable::CASES, lease::CASES, dirty::CASES];
-    &[cases::CASES, programs::CASES, stable::CASES, lease::CASES, maps::CASES];
-    &[cases::CASES, programs::CASES, lease::CASES, stable::CASES, watch::CASES];
+const GROUPS: &[&[Case]] = &[
+    cases::CASES,
+    programs::CASES,
+    stable::CASES,
+    lease::CASES,
+    dirty::CASES,
+    maps::CASES,
+    watch::CASES,
+];
 
 const USAGE: &str = "usage: bifolio-bench [--check] [--rounds N] [--dir DIR] [CASE]...";
 
