@@ -10,6 +10,7 @@ mod maps;
 mod pair;
 mod programs;
 mod stable;
+mod watch;
 
 use cases::{Case, Scale};
 use pair::Outcome;
@@ -19,6 +20,15 @@ use std::process::ExitCode;
 /// Every case, in the order of the report.
 const GROUPS: &[&[Case]] =
     &[cases::CASES, programs::CASES, stable::CASES, lease::CASES, dirty::CASES, maps::CASES];
+const GROUPS: &[&[Case]] = &[
+    cases::CASES,
+    programs::CASES,
+    stable::CASES,
+    lease::CASES,
+    dirty::CASES,
+    maps::CASES,
+    watch::CASES,
+];
 
 const USAGE: &str = "usage: bifolio-bench [--check] [--rounds N] [--dir DIR] [CASE]...";
 

@@ -20,7 +20,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// Builds the program as this one was built (in release mode for figures) and returns its path.
-fn bifolio() -> PathBuf {
+pub fn bifolio() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let output = Command::new(cargo)
@@ -39,7 +39,7 @@ fn bifolio() -> PathBuf {
     PathBuf::from(&text[at..end])
 }
 
-fn is_installed(program: &str) -> bool {
+pub fn is_installed(program: &str) -> bool {
     let found = Command::new(program)
         .arg("--version")
         .stdout(Stdio::null())
