@@ -29,6 +29,9 @@ const GROUPS: &[&[Case]] = &[
     maps::CASES,
     watch::CASES,
 ];
+    &[cases::CASES, programs::CASES, stable::CASES, lease::CASES, dirty::CASES];
+    &[cases::CASES, programs::CASES, stable::CASES, lease::CASES, maps::CASES];
+const GROUPS: &[&[Case]] = &[cases::CASES, programs::CASES, lease::CASES, stable::CASES];
 
 const USAGE: &str = "usage: bifolio-bench [--check] [--rounds N] [--dir DIR] [CASE]...";
 

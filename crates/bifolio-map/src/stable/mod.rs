@@ -234,7 +234,7 @@ fn stabilize(map: &impl Access, origin: &Origin, policy: &Policy) -> Result<Stab
     Err(refused)
 }
 
-/// What is no file can only be copied.
+/// What are no file's bytes can only be copied.
 fn without_file(map: &impl Access, origin: &Origin, policy: &Policy) -> Result<Stable, NoRung> {
     let copy = snapshot::of_view(map.view(), policy);
     copy.map(Stable::copied).map_err(|refusal| {

@@ -14,7 +14,7 @@ use std::vec::Vec;
 pub enum Refusal {
     /// The policy does not permit it.
     NotAsked,
-    /// There is no file behind the mapping.
+    /// The bytes are no file's: those of memory, or of a mapping with changes of its own.
     NoFile,
     /// It is no memory file, so that it has no seals.
     NotMemoryFile,
@@ -75,7 +75,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::NotAsked => f.write_str("the policy does not permit it"),
-            Refusal::NoFile => f.write_str("there is no file behind the mapping"),
+            Refusal::NoFile => f.write_str("the bytes are not those of a file"),
             Refusal::NotMemoryFile => f.write_str("it is no memory file"),
             Refusal::NotSealed { seals } => {
                 let missing = match (seals.contains(Seals::WRITE), seals.contains(Seals::SHRINK)) {
