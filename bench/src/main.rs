@@ -18,8 +18,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Every case, in the order of the report.
-const GROUPS: &[&[Case]] =
-    &[cases::CASES, programs::CASES, stable::CASES, lease::CASES, dirty::CASES, maps::CASES];
 const GROUPS: &[&[Case]] = &[
     cases::CASES,
     programs::CASES,
@@ -29,9 +27,6 @@ const GROUPS: &[&[Case]] = &[
     maps::CASES,
     watch::CASES,
 ];
-    &[cases::CASES, programs::CASES, stable::CASES, lease::CASES, dirty::CASES];
-    &[cases::CASES, programs::CASES, stable::CASES, lease::CASES, maps::CASES];
-const GROUPS: &[&[Case]] = &[cases::CASES, programs::CASES, lease::CASES, stable::CASES];
 
 const USAGE: &str = "usage: bifolio-bench [--check] [--rounds N] [--dir DIR] [CASE]...";
 

@@ -11,9 +11,9 @@ mod anon_states;
 #[cfg(feature = "std")]
 mod backend;
 mod body;
-mod constancy;
 #[cfg(feature = "std")]
 mod cold;
+mod constancy;
 #[cfg(feature = "std")]
 mod copied;
 mod cut;

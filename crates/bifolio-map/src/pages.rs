@@ -346,9 +346,9 @@ pub trait Pages: Access + sealed::HasBody {
         residency::residency_by(self.body(), &range, buckets)
     }
 
-    /// Starts to bring in the pages of `ranges`, in their order, and returns at once: threads of its
-    /// own read the file, so that the kernel caches it, whatever [pattern](Self::access) was told.
-    /// Nothing is mapped by that: see [`populate`](Self::populate). One range alone is
+    /// Starts to bring in the pages of `ranges`, in their order, and returns at once: threads of
+    /// its own read the file, so that the kernel caches it, whatever [pattern](Self::access) was
+    /// told. Nothing is mapped by that: see [`populate`](Self::populate). One range alone is
     /// `Some(range)`.
     ///
     /// It borrows nothing, and keeps the file open until it is done or dropped. Holes of a file are

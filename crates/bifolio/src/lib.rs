@@ -7,7 +7,6 @@ pub use bifolio_map::{Access, AccessMut, Chunk, Chunks, Pair, Reader, View, View
 pub use bifolio_map::{AtomicInteger, PlainAtomic, SharedAtomic, StoreOrder};
 pub use bifolio_map::{CacheState, Dirty, Evicted, Residency, Resident, Stayed, Untold};
 pub use bifolio_map::{DirtyRanges, Track, Tracking};
-pub use bifolio_map::{Mapping, Pages, Protection, Sharing};
 pub use bifolio_map::{Mapping, Pages, Pattern, Prefetch, Progress, Protection, Sharing};
 
 // The kinds, and the builder that makes them.
