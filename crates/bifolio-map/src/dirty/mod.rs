@@ -51,10 +51,11 @@ pub enum Tracking {
     /// and writes by system calls are seen. For pages of the ordinary size, Linux 6.7.
     PageTables,
     /// By write protection: the first write to a page costs a signal, and while a page is clean, a
-    /// *system call* that writes there fails with `EFAULT` (read(2) into it; here the windows that
-    /// [`by_syscall`](crate::View::by_syscall) makes, and
-    /// [`populate_write`](crate::Pages::populate_write)). It needs what guarded access needs: the
-    /// dispatcher in reach, and SIGSEGV not blocked. For every kernel and every size of pages.
+    /// *system call* that writes there fails with `EFAULT`: read(2) into it, a window made by
+    /// [`by_syscall`](crate::View::by_syscall); and
+    /// [`populate_write`](crate::Pages::populate_write) is an error. It needs what guarded access
+    /// needs: the dispatcher in reach, and SIGSEGV not blocked. For every kernel and every size of
+    /// pages.
     WriteProtection,
 }
 
@@ -114,8 +115,8 @@ pub trait Track: Access + sealed::HasBodyMut {
     /// Begins to track writes, in the better of the ways that can be had here, and says which.
     /// Nothing is dirty then; on a mapping that is tracked already it changes nothing.
     ///
-    /// Of private memory the page tables of the whole range are made (8 bytes a page), huge pages
-    /// that are written are split into ordinary ones, and pages of a file come in one by one.
+    /// By the page tables, those of the whole range are made (8 bytes a page), huge pages that are
+    /// written are split into ordinary ones, and pages of a file come in one by one.
     ///
     /// # Errors
     ///

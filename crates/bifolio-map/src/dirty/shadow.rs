@@ -253,7 +253,8 @@ impl Shadow {
         let Some(head) = other.head() else { return };
         let Some(own) = self.head() else { return };
         head.spread();
-        for index in head.indices(&(own.start..own.end)) {
+        let shown = head.shown();
+        for index in head.indices(&(own.start.max(shown.start)..own.end.min(shown.end))) {
             if head.words()[index].load(Ordering::SeqCst) != 0 {
                 self.mark(head.addresses(index));
             }
@@ -306,15 +307,19 @@ impl Head {
         start..start + self.page.bytes()
     }
 
-    /// Where all pages were opened, says so of each that is shown: of others, the tracker does
-    /// when they are.
+    /// The addresses of the pages that are shown: of others, which may be many, no word matters
+    /// before they are.
+    fn shown(&self) -> Range<usize> {
+        let settled = self.settled.load(Ordering::SeqCst);
+        self.start..self.page.round_up(settled).unwrap_or(self.end).clamp(self.start, self.end)
+    }
+
+    /// Where all pages were opened, says so of each that is shown.
     fn spread(&self) {
         if self.whole.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let settled = self.settled.load(Ordering::SeqCst);
-        let end = self.page.round_up(settled).unwrap_or(self.end);
-        for word in &self.words()[self.indices(&(self.start..end))] {
+        for word in &self.words()[self.indices(&self.shown())] {
             word.fetch_or(DIRTY, Ordering::SeqCst);
         }
         self.whole.fetch_and(!DIRTY, Ordering::SeqCst);

@@ -67,6 +67,9 @@ fn writes_by_system_calls_are_seen_or_refused() {
         }
         let mut map = AnonMap::new(16 * page()).unwrap();
         map.track_by(way).unwrap();
+        let populated = map.populate_write(bytes(2..4));
+        assert_eq!(populated.is_ok(), way == Tracking::PageTables);
+        assert_eq!(take(&map).len(), usize::from(populated.is_ok()));
         let read = read_into(&map, &zeros, page(), page());
         assert_eq!(read > 0, way == Tracking::PageTables);
         assert_eq!(take(&map).len(), usize::from(read > 0));
