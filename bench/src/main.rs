@@ -9,6 +9,7 @@ mod lease;
 mod maps;
 mod pair;
 mod programs;
+mod residency;
 mod stable;
 mod watch;
 
@@ -25,6 +26,7 @@ const GROUPS: &[&[Case]] = &[
     lease::CASES,
     dirty::CASES,
     maps::CASES,
+    residency::CASES,
     watch::CASES,
 ];
 

@@ -118,11 +118,8 @@ impl Cut {
     /// The pages that hold these buckets, in bytes from where the base counts from; none where they
     /// are empty.
     fn pages(&self, buckets: Range<usize>) -> Result<Range<u64>, Errno> {
-        if buckets.is_empty() {
-            return Ok(0..0);
-        }
-        let start = bucket(self.range.clone(), buckets.start, self.count).start;
-        let end = bucket(self.range.clone(), buckets.end - 1, self.count).end;
+        let start = border(&self.range, buckets.start, self.count);
+        let end = border(&self.range, buckets.end, self.count);
         if start == end {
             return Ok(0..0);
         }
@@ -261,14 +258,20 @@ fn told(answered: Result<(), Errno>, buckets: &mut [Residency]) -> Result<(), Er
 #[must_use]
 pub fn bucket(range: Range<u64>, index: usize, count: usize) -> Range<u64> {
     assert!(index < count && range.start <= range.end, "bucket {index} of {count} of {range:?}");
-    let page = page_size().bytes() as u64;
-    let first_page = range.start - range.start % page;
-    let pages = u128::from((range.end - first_page).div_ceil(page));
-    let at = |index: usize| {
+    border(&range, index, count)..border(&range, index + 1, count)
+}
+
+/// Where bucket `index` begins, and the one before ends.
+fn border(range: &Range<u64>, index: usize, count: usize) -> u64 {
+    let page = page_size();
+    let first_page = range.start & !(page.bytes() as u64 - 1);
+    let (pages, index, count) =
+        ((range.end - first_page).div_ceil(page.bytes() as u64), index as u64, count as u64);
+    let page_index = match pages.checked_mul(index) {
+        Some(product) => product / count,
         // Not more than `pages`, which is a u64.
-        let page_index = (index as u128 * pages / count as u128) as u64;
-        let at = first_page.saturating_add(page_index.saturating_mul(page));
-        at.clamp(range.start, range.end)
+        None => (u128::from(pages) * u128::from(index) / u128::from(count)) as u64,
     };
-    at(index)..at(index + 1)
+    let at = page_index.checked_mul(page.bytes() as u64).and_then(|at| at.checked_add(first_page));
+    at.unwrap_or(u64::MAX).clamp(range.start, range.end)
 }

@@ -120,21 +120,16 @@ impl Cache<'_> {
     }
 
     fn count_group(&self, first: usize, answers: &mut [Residency]) -> Result<(), Errno> {
-        let stat = self.ask(first, answers.len())?;
-        let mut total_pages = 0;
-        for (index, answer) in (first..).zip(answers.iter_mut()) {
-            let pages = self.cut.total_pages(index)?;
-            total_pages += pages;
-            *answer = self.resident(&stat, pages);
-        }
         let count = answers.len();
+        let stat = self.ask(first, count)?;
         let is_clean = stat.dirty == 0 && stat.writeback == 0;
-        // Buckets that share a page count it twice, so the kernel can say fewer than all.
-        if count == 1 || is_nothing(&stat) {
-            return Ok(());
+        if is_nothing(&stat) || count == 1 {
+            return self.fill(first, answers, |_| stat);
         }
-        if stat.cached == total_pages && is_clean {
-            return self.all_are_cached(first, answers);
+        let all = self.cut.pages(first..first + count)?;
+        if is_clean && stat.cached == (all.end - all.start) >> page_size().log2() {
+            return self
+                .fill(first, answers, |cached| CacheStat { cached, ..CacheStat::default() });
         }
         // To walk it once more, deeper down, may cost as much as one question for each.
         let is_dense = stat.cached + stat.evicted > PAGES_PER_CALL * count as u64;
@@ -142,10 +137,16 @@ impl Cache<'_> {
         self.count_groups(first, answers, group)
     }
 
-    fn all_are_cached(&self, first: usize, answers: &mut [Residency]) -> Result<(), Errno> {
+    /// Answers for buckets by what is known of one that has so many pages.
+    fn fill(
+        &self,
+        first: usize,
+        answers: &mut [Residency],
+        stat: impl Fn(u64) -> CacheStat,
+    ) -> Result<(), Errno> {
         for (index, answer) in (first..).zip(answers) {
             let pages = self.cut.total_pages(index)?;
-            *answer = self.resident(&CacheStat { cached: pages, ..CacheStat::default() }, pages);
+            *answer = self.resident(&stat(pages), pages);
         }
         Ok(())
     }
