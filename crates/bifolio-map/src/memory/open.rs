@@ -35,8 +35,7 @@ const BLOCK_BYTES: u64 = 512;
 /// let file = CachedFile::open(Some((&directory).into()), Path::new("lib.rs"))?;
 /// let mut all = [Residency::default()];
 /// file.residency(0..file.len_bytes(), &mut all)?;
-/// # Ok::<(), bifolio_map::Error>(())
-/// # .or_else(|error| Err(Box::<dyn std::error::Error>::from(error)))
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct CachedFile {
