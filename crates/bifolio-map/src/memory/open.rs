@@ -29,10 +29,11 @@ const BLOCK_BYTES: u64 = 512;
 /// ```
 /// use bifolio_map::{Residency, memory::CachedFile};
 /// use std::fs::File;
+/// use std::os::fd::AsFd;
 /// use std::path::Path;
 ///
 /// let directory = File::open("src")?;
-/// let file = CachedFile::open(Some((&directory).into()), Path::new("lib.rs"))?;
+/// let file = CachedFile::open(Some(directory.as_fd()), Path::new("lib.rs"))?;
 /// let mut all = [Residency::default()];
 /// file.residency(0..file.len_bytes(), &mut all)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
