@@ -4,11 +4,11 @@
 //! As root the program runs as an ordinary user, who is not told everything.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Error, Result};
+use std::io::{BufRead, BufReader, Error, Result, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const COLUMNS: &str = "110";
@@ -20,16 +20,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Who runs it where root would.
 const NOBODY: u32 = 65_534;
 
-/// Maps a file, so that the pages that it reads cannot go: the first half of its last tenth. The
-/// tenth before is pushed out as the kernel does it when memory is short.
+/// Maps a file and reads half of its last tenth, so that these pages cannot go; when it is told to
+/// go on, it has its seventh tenth pushed out, as the kernel does it when memory is short.
 const HOLDER: &str = "\
 import mmap, sys
 with open('weights.bin', 'rb') as file:
     pages = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-tenth = len(pages) // 10 // 4096 * 4096
-sum(pages[at] for at in range(8 * tenth, 9 * tenth + tenth // 2, 4096))
-pages.madvise(21, 8 * tenth, tenth)
-print('ready', flush=True)
+tenth = len(pages) // 10
+sum(pages[at] for at in range(9 * tenth, 9 * tenth + tenth // 2, 4096))
+print('held', flush=True)
+sys.stdin.readline()
+sum(pages[at] for at in range(6 * tenth, 7 * tenth, 4096))
+pages.madvise(21, 6 * tenth, tenth)
+print('pushed out', flush=True)
 sys.stdin.read()
 ";
 
@@ -56,11 +59,42 @@ pub(super) fn screen(program: &Path) -> Result<String> {
     scene.play()
 }
 
+/// The process that holds pages.
+struct Holder {
+    process: Child,
+    says: BufReader<ChildStdout>,
+}
+
+impl Holder {
+    fn new(mut python: Command) -> Result<Holder> {
+        let python = python.args(["-c", HOLDER]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = python.spawn()?;
+        let says = process.stdout.take().ok_or_else(|| Error::other("no pipe"))?;
+        let mut holder = Holder { process, says: BufReader::new(says) };
+        holder.says.read_line(&mut String::new())?;
+        Ok(holder)
+    }
+
+    fn go_on(&mut self) -> Result<()> {
+        let told = self.process.stdin.as_mut().ok_or_else(|| Error::other("no pipe"))?;
+        told.write_all(b"go on\n")?;
+        self.says.read_line(&mut String::new())?;
+        Ok(())
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 impl Scene {
     fn play(&self) -> Result<String> {
         let weights = self.file("weights.bin", 640 << 20, &[(0, 512), (576, 64)])?;
-        let data = self.file("data.mdb", 256 << 20, &[(0, 96), (160, 48)])?;
-        let mut holder = self.holder()?;
+        let data = self.file("data.mdb", 256 << 20, &[(0, 96), (160, 64)])?;
+        let mut holder = Holder::new(self.command("python3"))?;
         self.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", COLUMNS, "-y", ROWS])
             .args(["./bifolio", "watch", "weights.bin", "data.mdb", "/usr/bin/env"])
             .status()?;
@@ -71,16 +105,16 @@ impl Scene {
         // One file is read, another written.
         let mut block = vec![0; 1 << 20];
         (0..96).step_by(2).try_for_each(|mib| data.read_exact_at(&mut block, mib << 20))?;
-        (160..176).try_for_each(|mib| data.write_all_at(&block, mib << 20))?;
         for mib in 0..300 {
             weights.read_exact_at(&mut block, mib << 20)?;
             // As a program would that does something with it.
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(5));
         }
-        self.until("50%")?;
+        holder.go_on()?;
+        self.until("xxx")?;
+        (160..192).try_for_each(|mib| data.write_all_at(&block, mib << 20))?;
+        self.until("!!")?;
         let output = self.tmux(&["capture-pane", "-p", "-e"]).output()?;
-        holder.kill()?;
-        holder.wait()?;
         Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }
 
@@ -109,19 +143,6 @@ impl Scene {
             command.uid(user).gid(user);
         }
         command
-    }
-
-    fn holder(&self) -> Result<Child> {
-        let mut holder = self
-            .command("python3")
-            .args(["-c", HOLDER])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        let out = holder.stdout.take().ok_or_else(|| Error::other("no pipe"))?;
-        BufReader::new(out).read_line(&mut line)?;
-        Ok(holder)
     }
 
     fn tmux(&self, args: &[&str]) -> Command {

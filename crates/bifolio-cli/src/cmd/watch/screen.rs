@@ -327,9 +327,15 @@ impl Model {
         lines
     }
 
-    /// The rows of the foot: enough for every state, so that nothing moves when one is added.
+    /// The rows of the foot: enough for a word and every state that there can be, so that nothing
+    /// moves when one is added.
     fn foot_rows(&self, width: u16) -> u16 {
-        self.legend_of(&cell::all(), usize::from(width)).len() as u16
+        let mut states = cell::all().to_vec();
+        states.retain(|state| match self.subject {
+            Subject::Files => !matches!(state, Cell::Huge),
+            Subject::Process(_) => !matches!(state, Cell::Dirty | Cell::Writeback | Cell::Hole),
+        });
+        1 + self.legend_of(&states, usize::from(width)).len() as u16
     }
 
     /// The rows of the foot where it is as high as what it says.
