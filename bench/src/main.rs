@@ -7,6 +7,7 @@ mod cases;
 mod dirty;
 mod lease;
 mod maps;
+mod pages;
 mod pair;
 mod programs;
 mod residency;
@@ -28,6 +29,7 @@ const GROUPS: &[&[Case]] = &[
     maps::CASES,
     residency::CASES,
     watch::CASES,
+    pages::CASES,
 ];
 
 const USAGE: &str = "usage: bifolio-bench [--check] [--rounds N] [--dir DIR] [CASE]...";

@@ -50,3 +50,32 @@ fn pieces(range: &Range<u64>) -> impl Iterator<Item = Range<usize>> + use<> {
     let starts = (range.start..end).step_by(PIECE_BYTES as usize);
     starts.map(move |start| start as usize..(start + PIECE_BYTES).min(end) as usize)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bifolio::ErrorKind;
+
+    #[test]
+    fn a_file_that_is_cut_meanwhile_is_an_error_behind_what_it_still_has() {
+        let path = std::env::temp_dir().join(format!("bifolio-load-{}", std::process::id()));
+        std::fs::write(&path, vec![7; 1 << 20]).unwrap();
+        let file = File::open(&path).unwrap();
+        let cut = File::options().write(true).open(&path).unwrap();
+        let mut done = 0;
+        let answer = load(file, std::slice::from_ref(&(0..1 << 20)), |bytes| {
+            done += bytes;
+            cut.set_len(300_000).unwrap();
+        });
+        std::fs::remove_file(&path).unwrap();
+        let error = answer.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Truncated { len_bytes: 300_000 });
+        assert_eq!(done, 2 * PIECE_BYTES);
+    }
+
+    #[test]
+    fn pieces_are_the_ranges_and_no_more() {
+        let found: Vec<_> = pieces(&(5..300_000)).collect();
+        assert_eq!(found, [5..131_077, 131_077..262_149, 262_149..300_000]);
+    }
+}

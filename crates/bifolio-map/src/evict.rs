@@ -220,7 +220,8 @@ fn why(file: BorrowedFd<'_>, bytes: &Range<u64>) -> Result<Vec<Stayed>, Errno> {
     if unexplained == 0 {
         return Ok(stayed);
     }
-    if is_in_memory(file) {
+    let is_in_memory = is_in_memory(file);
+    if is_in_memory {
         stayed.push(Stayed::OnlyInMemory { pages: unexplained });
         unexplained = 0;
     }
@@ -232,6 +233,10 @@ fn why(file: BorrowedFd<'_>, bytes: &Range<u64>) -> Result<Vec<Stayed>, Errno> {
         if cache.writeback_pages > 0 {
             stayed.push(Stayed::WritingBack { pages: cache.writeback_pages });
         }
+    }
+    // To ask every process takes milliseconds: of many files that were written just now, minutes.
+    if unexplained == 0 && !is_in_memory {
+        return Ok(stayed);
     }
     let Holders { holders, unasked, mut blocks } = holders::of(file, bytes, block_len())?;
     let mut mapped_pages = 0_u64;

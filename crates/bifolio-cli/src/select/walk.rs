@@ -1,5 +1,5 @@
-//! Going through what a selection names, in one order: that of the arguments, and of the names
-//! within a directory.
+//! Going through what a selection names, in one order: that of the arguments, and in a directory
+//! that of the names, unless nobody sees it.
 //!
 //! 1. A directory is entered once, so that links make no loop.
 //! 2. Nothing is opened here but directories. What a name leads to is known when it is opened.
@@ -89,6 +89,8 @@ pub(crate) struct Walk<'a> {
     /// The directories that are not at their end, the innermost last.
     open: Vec<Level>,
     entered: HashSet<Identity>,
+    /// Whether the order within a directory is that of the names; else it is the file system's.
+    pub(crate) is_sorted: bool,
     pub(crate) left_out: LeftOut,
     pub(crate) directories: u64,
 }
@@ -128,6 +130,7 @@ impl<'a> Walk<'a> {
             arguments: selection.all_paths()?.into_iter(),
             open: vec![],
             entered: HashSet::new(),
+            is_sorted: true,
             left_out: LeftOut::default(),
             directories: 0,
         })
@@ -166,7 +169,9 @@ impl<'a> Walk<'a> {
             let Ok(kind) = entry.file_type() else { continue };
             entries.push((entry.file_name(), Kind::from(kind)));
         }
-        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        if self.is_sorted {
+            entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        }
         self.directories += 1;
         let directory = Arc::new(Directory { path, file });
         self.open.push(Level { directory, device, entries: entries.into_iter() });

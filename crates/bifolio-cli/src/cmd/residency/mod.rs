@@ -27,7 +27,7 @@ pub(super) use totals::percent;
 
 /// Show how much of files is in memory
 ///
-/// For each file a bar, and the sums of all. Nothing is read, mapped or brought in. What the kernel
+/// For each file a bar, and the sums of all. Nothing is read or brought in. What the kernel
 /// does not tell is unknown, shown as `?`, and the exit code is 3: of a file that you neither own
 /// nor may write it does not tell which pages are in memory.
 ///
@@ -91,10 +91,15 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
         }
         _ => (console.columns() / 4).clamp(10, 60),
     };
-    let look = |found: Seen<Found>| {
-        found.and_then(|found| look(&found, args, cells_max).map(|look| (found, look)))
-    };
     let mut walk = Walk::new(&args.selection)?;
+    let is_sum_only = args.summary && args.save.is_none();
+    let look = |found: Seen<Found>| {
+        let found = found?;
+        let look = look(&found, args, cells_max)?;
+        // Who shows sums only needs no name.
+        Ok(((!is_sum_only).then_some(found), look))
+    };
+    walk.is_sorted = !is_sum_only;
     let page_bytes = page_size().bytes() as u64;
     let mut report = Report {
         args,
@@ -106,7 +111,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
         columns: cells_max,
     };
     survey(&mut walk, Effort::Cores, look, |seen| match seen {
-        Ok((found, Ok(look))) => report.add(&found, look, console),
+        Ok((found, Ok(look))) => report.add(found.as_ref(), look, console),
         Ok((_, Err(passed))) => {
             report.pass(passed);
             Ok(())
@@ -181,11 +186,18 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn add(&mut self, found: &Found, look: Look, console: &mut Console) -> Result<(), Failure> {
+    fn add(
+        &mut self,
+        found: Option<&Found>,
+        look: Look,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
         if !self.once.is_new(look.identity, look.links) {
             self.totals.left_out.more_names += 1;
             return Ok(());
         }
+        self.totals.add(look.len_bytes, look.residency);
+        let Some(found) = found else { return Ok(()) };
         if let Some(snapshot) = &mut self.snapshot
             && !look.present.is_empty()
         {
@@ -193,7 +205,6 @@ impl Report<'_> {
             let path = std::path::absolute(&path).map_err(|error| Failure::file(&path, error))?;
             snapshot.add(&Record::new(path, look.size_bytes, look.modified, &look.present))?;
         }
-        self.totals.add(look.len_bytes, look.residency);
         if self.args.summary {
             return Ok(());
         }
@@ -213,6 +224,8 @@ impl Report<'_> {
 
     fn row(&mut self, path: &Path, look: &Look, console: &mut Console) -> Result<(), Failure> {
         let share = match look.residency {
+            // What has no pages is neither in memory nor out of it.
+            Residency::Known(pages) if pages.total_pages == 0 => "  - %".to_owned(),
             Residency::Known(pages) => {
                 format!("{:3} %", percent(pages.resident_pages, pages.total_pages))
             }
