@@ -1,10 +1,11 @@
 //! `cargo xtask picture`: what the program shows on a terminal, drawn as `docs/picture.svg` and
-//! `docs/watch.svg`.
+//! `docs/watch.svg`, and a picture that it draws itself, `docs/memory.svg`.
 //!
 //! The program really runs, on the project's own `Cargo.lock`, on a file that is shortened while it
-//! is read, and in a terminal of tmux.
+//! is read, in a terminal of tmux, and on a process of Python.
 
 mod drawing;
+mod process;
 mod watch;
 
 use std::fmt::Write as _;
@@ -32,7 +33,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), String> {
     write(&workspace.root().join("docs/picture.svg"), &drawing::svg(&text, label))?;
     let text = watch::screen(Path::new(&program)).map_err(|error| format!("watch: {error}"))?;
     let label = "bifolio watch: the pages of files while one is read, with what the kernel hides";
-    write(&workspace.root().join("docs/watch.svg"), &drawing::svg(&text, label))
+    write(&workspace.root().join("docs/watch.svg"), &drawing::svg(&text, label))?;
+    let svg = process::drawn(Path::new(&program)).map_err(|error| format!("picture: {error}"))?;
+    write(&workspace.root().join("docs/memory.svg"), &String::from_utf8_lossy(&svg))
 }
 
 fn write(path: &Path, svg: &str) -> Result<(), String> {
