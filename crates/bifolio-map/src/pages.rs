@@ -59,7 +59,9 @@ impl Pattern {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Advice {
-    /// Needed soon: reading starts now and goes on in the background.
+    /// Needed soon: reading starts now and goes on in the background. Of a long range the kernel
+    /// reads only the start, some hundred KiB or some MiB, and does not say so:
+    /// [`Pages::prefetch`] reads all of it.
     WillNeed,
     /// Not inherited by children that are forked: they have no mapping there, so a child must
     /// neither use nor drop the value. Whoever forks, which is unsafe, answers for that.
@@ -262,7 +264,8 @@ pub trait Pages: Access + sealed::HasBody {
 
     /// Brings the pages of `range` in, so that reading them neither waits nor faults: each is in
     /// memory and mapped when this returns, though nothing keeps it there (see
-    /// [`lock`](Self::lock)). Read-ahead starts where pages must come from a disk.
+    /// [`lock`](Self::lock)). Pages that must come from a disk are read by the kernel's read-ahead
+    /// or by several threads, whichever proves to be faster while it goes on.
     ///
     /// A file that is not mapped is read once, so that the kernel keeps it in memory.
     ///

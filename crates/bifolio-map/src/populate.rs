@@ -43,6 +43,10 @@ const HUGE_BLOCK_MAX: usize = 64 << 20;
 /// How much read-ahead is asked for at once.
 const AHEAD: usize = 32 << 20;
 
+/// How much of one hint is heeded for certain: the kernel cuts it to what it reads ahead on that
+/// device (`read_ahead_kb`, 128 KiB unless changed) or what the device takes at once.
+const HEEDED: usize = 128 << 10;
+
 /// Below this, opening the page tables costs more than it can save.
 const WORTH_LOOKING: usize = 2 << 20;
 
@@ -141,8 +145,11 @@ impl ReadAhead {
         }
         let from = block.start.max(self.asked_to);
         self.asked_to = from.saturating_add(AHEAD).min(self.end);
-        // A hint: what cannot be read shows when it is brought in.
-        let _ = pages::advise(body, &(from..self.asked_to), Advice::WillNeed);
+        for start in (from..self.asked_to).step_by(HEEDED) {
+            let piece = start..start.saturating_add(HEEDED).min(self.asked_to);
+            // A hint: what cannot be read shows when it is brought in.
+            let _ = pages::advise(body, &piece, Advice::WillNeed);
+        }
     }
 }
 
