@@ -5,7 +5,7 @@ mod scratch;
 
 use bifolio_map::{
     Access, AccessMut, AnonMap, Dirty, ErrorKind, Evicted, FileKind, FileMap, Pages, Pattern,
-    PrivateMap, Residency, SharedMap, Stayed, memory,
+    PrivateMap, Residency, SharedMap, Stayed, Track, Tracking, memory,
 };
 use scratch::cache::{known, page};
 use scratch::{Scratch, assert_plays, child, pattern, scenario, staged_child};
@@ -246,6 +246,26 @@ fn private_copies_and_memory_keep_their_bytes() {
         assert!(map.read_to_vec(0..len()).unwrap().iter().all(|&byte| byte == 9));
         if left(&evicted) > 0 {
             assert_eq!(evicted.stayed, [only_in_memory(left(&evicted))]);
+        }
+    }
+}
+
+/// Which pages were written is known by the page table entries, and those are dropped.
+#[test]
+fn what_was_written_is_still_told_after_it_was_evicted() {
+    let scratch = Scratch::new();
+    for tracking in [Tracking::PageTables, Tracking::WriteProtection] {
+        let mut map = SharedMap::open(cached_file(&scratch)).unwrap();
+        if let Err(error) = map.track_by(tracking) {
+            println!("skipped: {error}");
+            continue;
+        }
+        for dirty in [Dirty::Leave, Dirty::WriteBack] {
+            assert!(map.take_dirty(0..map.len()).all(|taken| taken.is_ok()));
+            map.store(&7_u8, 5 * page()).unwrap();
+            map.evict(0..map.len(), dirty).unwrap();
+            let mut told = map.take_dirty(0..map.len()).map(Result::unwrap);
+            assert!(told.any(|range| range.contains(&(5 * page()))), "{tracking:?} {dirty:?}");
         }
     }
 }
