@@ -144,6 +144,7 @@ fn a_reader_that_leaves_is_no_error() {
         (&["cmp", &path, "/proc/version"][..], 1),
         (&["cmp", "--json", &path, "/proc/version"], 1),
         (&["hex", "/proc/version"], 0),
+        (&["watch", &path], 0),
         (&["--help"], 0),
     ] {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -191,6 +192,8 @@ fn a_full_disk_is_an_error_and_said() {
         &["touch", &a],
         &["evict", "--json", &b],
         &["patch", "--dry-run", &b, "0", "ff"],
+        &["watch", &b],
+        &["watch", "--once", "--json", &b],
         &["picture", &a, "--format", "svg", "-o", "-"],
     ] {
         let full = File::options().write(true).open("/dev/full").unwrap();
@@ -234,6 +237,7 @@ fn what_may_not_be_read_is_an_error_that_says_so() {
         &["lock", &path],
         &["cmp", &path, &path],
         &["patch", &path, "0", "00"],
+        &["watch", &path],
         &["picture", &path, "--format", "svg", "-o", "-"],
     ] {
         let mut command = Command::new(&program);
@@ -262,6 +266,7 @@ fn missing_files_and_directories_are_errors_of_every_command() {
             &["cmp", path, path],
             &["patch", path, "0", "00"],
             &["patch", path, "0", "00", "--dry-run"],
+            &["watch", path],
             &["picture", path, "--format", "svg", "-o", "-"],
         ] {
             let output = bifolio().args(args).output().unwrap();

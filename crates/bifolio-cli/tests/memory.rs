@@ -51,6 +51,7 @@ fn every_command_takes_less_than_16_mib_for_a_file_of_10_gib() {
         &["find", "--count", "x", &a],
         &["find", "--regex", "--count", "x{3}", &a],
         &["info", &a],
+        &["watch", "--once", &a, &b],
         &["residency", "-v", &a],
         &["residency", &a, "--save", &out],
         &["touch", &a],
