@@ -5,7 +5,7 @@ mod common;
 use common::{Dir, bifolio, code, complaint, run, text};
 use serde_json::Value;
 use std::fs::File;
-use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
 fn json(args: &[&str]) -> (i32, Value) {
@@ -72,7 +72,7 @@ fn a_bar_shows_what_is_dirty_and_what_is_a_hole() {
     };
     let found = cells(&[]);
     let states: Vec<_> = found["cells"].as_array().unwrap().iter().collect();
-    if states[30] != "hole" {
+    if file.metadata().unwrap().blocks() * 512 > 1 << 20 {
         println!("skipped: the file system of the temporary directory knows no holes");
         return;
     }
