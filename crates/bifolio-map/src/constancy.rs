@@ -6,8 +6,22 @@ use crate::error::{Error, Operation, Result};
 use crate::memory_file::{Seals, seals};
 use crate::object::Object;
 use bifolio_sys::Errno;
-use bifolio_sys::fs::fd::AsFd;
+use bifolio_sys::fs::fd::{AsFd, BorrowedFd};
 use bifolio_sys::fs::{self, AtFlags, FileSystem, StatxAttributes, StatxFlags};
+
+/// The seals that keep the bytes which a file has.
+pub(crate) const SEALS: Seals = Seals::SHRINK.union(Seals::WRITE);
+
+/// Whether fs-verity on this file system is the kernel's own work, whose word can be taken.
+pub(crate) fn is_vouched_for(system: FileSystem) -> bool {
+    matches!(system, FileSystem::Ext | FileSystem::F2fs | FileSystem::Btrfs)
+}
+
+/// Whether the file system says that fs-verity protects an open file.
+pub(crate) fn is_under_verity(file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let stat = fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE)?;
+    Ok(stat.stx_attributes.contains(StatxAttributes::VERITY))
+}
 
 /// What keeps the bytes of a file as they are, or why nothing does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,20 +66,17 @@ impl Constancy {
     pub fn of(file: impl AsFd) -> Result<Constancy> {
         let failed = |errno| Error::from_errno(Operation::Stat, &Object::OpenFile, errno);
         match seals(file.as_fd()) {
-            Ok(seals) if seals.contains(Seals::SHRINK) && seals.contains(Seals::WRITE) => {
-                return Ok(Constancy::Sealed);
-            }
+            Ok(seals) if seals.contains(SEALS) => return Ok(Constancy::Sealed),
             Ok(seals) => return Ok(Constancy::NotSealed(seals)),
             // It has no seals to have.
             Err(Errno::INVAL) => {}
             Err(errno) => return Err(failed(errno)),
         }
-        let stat = fs::statx(&file, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE).map_err(failed)?;
-        if !stat.stx_attributes.contains(StatxAttributes::VERITY) {
+        if !is_under_verity(file.as_fd()).map_err(failed)? {
             return Ok(Constancy::Changeable);
         }
         match fs::file_system(&file).map_err(failed)? {
-            FileSystem::Ext | FileSystem::F2fs | FileSystem::Btrfs => Ok(Constancy::Verity),
+            system if is_vouched_for(system) => Ok(Constancy::Verity),
             other => Ok(Constancy::NotVouched(other)),
         }
     }

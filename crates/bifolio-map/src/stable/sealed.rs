@@ -8,6 +8,7 @@
 //! them (a FUSE server is never asked).
 
 use crate::body::Body;
+use crate::constancy::SEALS;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::memory_file::{MemoryFile, Seals, seals};
 use crate::object::Object;
@@ -18,14 +19,11 @@ use bifolio_sys::fs;
 use bifolio_sys::fs::fd::{AsFd, BorrowedFd, OwnedFd};
 use bifolio_sys::page::page_size;
 
-/// What makes the bytes that a file has constant.
-const NEEDED: Seals = Seals::SHRINK.union(Seals::WRITE);
-
 /// Maps a sealed memory file, with every page in place.
 pub(super) fn map(source: &Source<'_>) -> Result<Body, Refusal> {
     // First the seals: they prove that nobody has a mapping to write, and nobody will.
     match seals(source.file) {
-        Ok(seals) if seals.contains(NEEDED) => {}
+        Ok(seals) if seals.contains(SEALS) => {}
         Ok(seals) => return Err(Refusal::NotSealed { seals }),
         Err(_) => return Err(Refusal::NotMemoryFile),
     }
@@ -134,7 +132,7 @@ impl MemoryFile {
 }
 
 fn is_sealed(file: BorrowedFd<'_>) -> Result<bool, Errno> {
-    seals(file).map(|seals| seals.contains(NEEDED))
+    seals(file).map(|seals| seals.contains(SEALS))
 }
 
 impl SealedFile {

@@ -7,25 +7,23 @@
 //! say in the attribute.
 
 use crate::body::Body;
+use crate::constancy::{is_under_verity, is_vouched_for};
 use crate::error::Operation;
 use crate::stable::{Policy, Refusal, Source, shown};
-use bifolio_sys::fs::{self, AtFlags, FileSystem, StatxAttributes, StatxFlags};
+use bifolio_sys::fs;
 
 /// Maps a file that fs-verity protects, with every page checked and kept, or as the policy says.
 pub(super) fn map(source: &Source<'_>, policy: &Policy) -> Result<Body, Refusal> {
     let refused = |errno| source.refused(Operation::Stat, errno);
-    match fs::file_system(source.file).map_err(refused)? {
-        // Those that have it, and keep it themselves.
-        FileSystem::Ext | FileSystem::Btrfs | FileSystem::F2fs => {}
-        system => return Err(Refusal::NotVouched(system)),
+    let system = fs::file_system(source.file).map_err(refused)?;
+    if !is_vouched_for(system) {
+        return Err(Refusal::NotVouched(system));
     }
-    let stat =
-        fs::statx(source.file, c"", AtFlags::EMPTY_PATH, StatxFlags::SIZE).map_err(refused)?;
-    if !stat.stx_attributes.contains(StatxAttributes::VERITY) {
+    if !is_under_verity(source.file).map_err(refused)? {
         return Err(Refusal::NotVerity);
     }
     // It cannot become shorter: it cannot be written at all.
-    source.check_length(stat.stx_size)?;
+    source.check_reaches()?;
     let file = fs::fcntl_dupfd_cloexec(source.file, 0)
         .map_err(|errno| source.refused(Operation::Map, errno))?;
     let mut body = shown::map(source, file)?;
