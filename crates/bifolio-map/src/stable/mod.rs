@@ -14,6 +14,7 @@
 //! Unsafe code makes a slice of a body's pages (invariant 0).
 #![allow(unsafe_code, reason = "slices of pages that cannot change")]
 
+mod fill;
 mod lease;
 mod policy;
 mod reflink;

@@ -1,31 +1,17 @@
 //! The rung that always holds: a copy in private memory, of one moment where that can be told.
 //!
-//! It copies and checks; what it was copied from goes on changing.
+//! It checks what `fill.rs` copies; what it was copied from goes on changing.
 
 use crate::access::View;
 use crate::anon::AnonMap;
-use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::error::Result;
 use crate::options::{HugePages, Options};
 use crate::stable::stamp::Stamp;
-use crate::stable::{Policy, Refusal, Source, reflink};
-use bifolio_sys::Errno;
+use crate::stable::{Policy, Refusal, Source, fill, reflink};
 use bifolio_sys::fs::{self, fd::AsFd};
-use core::num::NonZero;
-use std::sync::Mutex;
-use std::thread;
-use std::vec::Vec;
 
 /// How often a file that changes is copied before the copy is given up.
 const ATTEMPTS_MAX: u32 = 5;
-
-/// How much one read copies: a huge page on most machines.
-const CHUNK: usize = 2 << 20;
-
-/// A further thread is started for each so many bytes.
-const WORTH_A_THREAD: usize = 16 << 20;
-
-/// More threads than this do not make memory faster.
-const THREADS_MAX: usize = 8;
 
 /// From this length on, huge pages are worth asking for.
 const WORTH_HUGE_PAGES: usize = 4 << 20;
@@ -38,7 +24,7 @@ pub(super) fn of_file(source: &Source<'_>, policy: &Policy) -> Result<AnonMap, R
         source.check_length(before.len_bytes)?;
         wait_for_writes(source);
         let mut copy = memory_for(source)?;
-        let is_whole = fill(source, &mut copy)?;
+        let is_whole = fill::fill(source, &mut copy)?;
         if is_whole && Stamp::of(source)? == before {
             return Ok(copy);
         }
@@ -47,7 +33,7 @@ pub(super) fn of_file(source: &Source<'_>, policy: &Policy) -> Result<AnonMap, R
     if let Ok(clone) = reflink::clone(source) {
         let clone = Source { file: clone.as_fd(), ..*source };
         let mut copy = memory_for(source)?;
-        if fill(&clone, &mut copy)? {
+        if fill::fill(&clone, &mut copy)? {
             return Ok(copy);
         }
     }
@@ -99,71 +85,8 @@ fn wait_for_writes(source: &Source<'_>) {
     let _ = fs::seek_data(source.file, source.offset);
 }
 
-/// Reads the file into `copy`, and says whether it was as long.
-fn fill(source: &Source<'_>, copy: &mut [u8]) -> Result<bool> {
-    let threads = match source.len / WORTH_A_THREAD {
-        0 | 1 => 1,
-        most => most.min(THREADS_MAX).min(thread::available_parallelism().map_or(1, NonZero::get)),
-    };
-    let skips_holes = is_mostly_holes(source);
-    let offsets = (source.offset..).step_by(CHUNK);
-    let chunks = Mutex::new(copy.chunks_mut(CHUNK).zip(offsets));
-    let work = || {
-        loop {
-            // Nobody panics while holding it.
-            let next = chunks.lock().expect("a lock that nobody poisons").next();
-            let Some((chunk, offset)) = next else { return Ok(true) };
-            if skips_holes && is_hole(source, chunk.len(), offset) {
-                continue;
-            }
-            if !read_chunk(source, chunk, offset)? {
-                return Ok(false);
-            }
-        }
-    };
-    thread::scope(|scope| {
-        let start = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
-        let helpers: Vec<_> = (1..threads).map_while(start).collect();
-        let mut is_whole = work();
-        for helper in helpers {
-            let other = helper.join().expect("a helper that reads does not panic");
-            is_whole = is_whole.and_then(|whole| Ok(whole && other?));
-        }
-        is_whole
-    })
-}
-
 /// Whether most of the file takes no space, so that it is worth asking where it does.
-fn is_mostly_holes(source: &Source<'_>) -> bool {
+pub(super) fn is_mostly_holes(source: &Source<'_>) -> bool {
     // st_blocks counts in 512 bytes, whatever the blocks are (stat(2)).
     fs::fstat(source.file).is_ok_and(|stat| stat.st_blocks < stat.st_size / 512 / 2)
-}
-
-/// Whether there is no data in a piece of the file: the fresh memory for it holds zeros already.
-fn is_hole(source: &Source<'_>, len: usize, offset: u64) -> bool {
-    match fs::seek_data(source.file, offset) {
-        Ok(Some(data)) => data >= offset + len as u64,
-        Ok(None) => true,
-        Err(_) => false,
-    }
-}
-
-/// Reads a piece of the file, and says whether all of it is there.
-fn read_chunk(source: &Source<'_>, chunk: &mut [u8], offset: u64) -> Result<bool> {
-    let mut done = 0;
-    while done < chunk.len() {
-        let at = offset + done as u64;
-        match fs::pread(source.file, &mut chunk[done..], at) {
-            Ok(0) => return Ok(false),
-            Ok(count) => done += count,
-            Err(Errno::INTR) => {}
-            Err(errno) => {
-                let kind = ErrorKind::from_errno(errno);
-                let end = offset + chunk.len() as u64;
-                let error = Error::new(Operation::Read, source.object, kind).with_errno(errno);
-                return Err(error.with_range(at..end));
-            }
-        }
-    }
-    Ok(true)
 }
