@@ -132,3 +132,27 @@ fn what_the_kernel_does_not_tell_is_unknown() {
     assert_eq!((code(&output), text(&output)), (2, String::new()));
     assert!(complaint(&output).contains("ermission"), "{}", complaint(&output));
 }
+
+#[test]
+fn thousands_of_mappings_are_all_in_the_list() {
+    // Every other one is read-only, so that the kernel does not join them.
+    let mut kept = (vec![], vec![]);
+    for _ in 0..2500 {
+        kept.0.push(bifolio::AnonMap::new(1).unwrap());
+        kept.1.push(bifolio::AnonMap::new(1).unwrap().into_read_only().unwrap());
+    }
+    let own = std::process::id().to_string();
+    let output = run(["watch", "--once", "--json", "--pid", &own]);
+    assert_eq!(code(&output), 0, "{}", complaint(&output));
+    let all: Value = serde_json::from_str(&text(&output)).unwrap();
+    let items = all["items"].as_array().unwrap();
+    for map in &kept.0 {
+        let at = map.as_ptr().addr() as u64;
+        let is_there = |item: &Value| {
+            let start = item["start"].as_u64().unwrap();
+            (start..start + item["len_bytes"].as_u64().unwrap()).contains(&at)
+        };
+        assert!(items.iter().any(is_there), "{at:x}");
+    }
+    assert!(items.len() >= 5000, "{}", items.len());
+}

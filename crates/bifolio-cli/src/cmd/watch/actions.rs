@@ -1,6 +1,6 @@
 //! What the keys do to the pages of files: in threads of their own, so that the screen goes on.
 
-use super::source::Item;
+use super::source::{Behind, Item};
 use crate::bytes::{counted, human};
 use crate::cmd::residency;
 use crate::failure::{Failure, harmless};
@@ -10,6 +10,7 @@ use bifolio::page::page_size;
 use bifolio::{Access, Backend, Dirty, Options, Residency, Stayed};
 use std::fs::File;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -32,7 +33,7 @@ pub(super) struct Actions {
 
 /// A part of a file.
 struct Part {
-    path: PathBuf,
+    file: Behind,
     name: String,
     range: Range<u64>,
 }
@@ -50,11 +51,12 @@ impl Actions {
 
     /// Begins to do something to the bytes of an item that show, and says so.
     pub(super) fn begin(&self, action: Action, item: &Item, shown: &Range<u64>) -> String {
-        let Some((path, offset)) = item.file.clone() else {
+        let Some(file) = item.file.clone() else {
             return format!("{}: no file, so that only its process can do that", item.name);
         };
-        let at = |byte: u64| (byte - item.place.start).saturating_add(offset);
-        let part = Part { path, name: item.name.clone(), range: at(shown.start)..at(shown.end) };
+        let at = |byte: u64| (byte - item.place.start).saturating_add(file.offset);
+        let range = at(shown.start)..at(shown.end);
+        let part = Part { file, name: item.name.clone(), range };
         let doing = match action {
             Action::Touch => "touching",
             Action::Evict => "evicting",
@@ -92,11 +94,24 @@ impl Actions {
 }
 
 impl Part {
+    /// Opens the file, and nothing else that has its name now.
+    fn open(&self) -> Result<File, Failure> {
+        let failed = |error| Failure::file(&self.file.path, error);
+        let file = File::open(&self.file.path).map_err(failed)?;
+        let inode = file.metadata().map_err(failed)?.ino();
+        if self.file.inode.is_some_and(|mapped| mapped != inode) {
+            let name = self.file.path.display();
+            return Err(Failure::message(format!("{name}: not the file that is mapped")));
+        }
+        Ok(file)
+    }
+
     /// Reads the data of the part, so that it is in the cache; holes stay without pages.
     fn touch(&self, says: &Sender<String>) -> Result<String, Failure> {
-        let failed = |error| Failure::file(&self.path, error);
-        let file = File::open(&self.path).map_err(failed)?;
-        let map = Options::new().backend(Backend::Read).open(&self.path)?;
+        let file = self.open()?;
+        let again = file.try_clone().map_err(|error| Failure::file(&self.file.path, error))?;
+        let map =
+            Options::new().backend(Backend::Read).map_file(again).map_err(|(_, error)| error)?;
         let end = map.len() as u64;
         let range = self.range.start.min(end) as usize..self.range.end.min(end) as usize;
         let runs = map.data_ranges(range)?;
@@ -114,9 +129,8 @@ impl Part {
     }
     /// Takes the part out of the cache, and says what stayed and why.
     fn evict(&self) -> Result<String, Failure> {
-        let failed = |error| Failure::file(&self.path, error);
-        let file = File::open(&self.path).map_err(failed)?;
-        let end = file.metadata().map_err(failed)?.len();
+        let file = self.open()?;
+        let end = file.metadata().map_err(|error| Failure::file(&self.file.path, error))?.len();
         let range = self.range.start.min(end)..self.range.end.min(end);
         let evicted = memory::evict(file, range, Dirty::Leave)?;
         let (Residency::Known(before), Residency::Known(after)) = (evicted.before, evicted.after)

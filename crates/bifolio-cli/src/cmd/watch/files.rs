@@ -4,7 +4,7 @@
 use super::cached::{self, Answer};
 use super::counters;
 use super::grid::Window;
-use super::source::{Counters, Item, Source, Subject};
+use super::source::{Behind, Counters, Item, Source, Subject};
 use crate::cell::{self, Cell};
 use crate::console::Console;
 use crate::failure::{Failure, harmless};
@@ -162,7 +162,7 @@ impl Watched {
             place: 0..len as u64,
             totals,
             note: self.note.to_owned(),
-            file: Some((self.path.clone(), 0)),
+            file: Some(Behind { path: self.path.clone(), offset: 0, inode: None }),
         }
     }
 

@@ -112,7 +112,7 @@ fn begin(action: Action, watcher: &mut Watcher, actions: &Actions) {
 /// Saves which pages are in memory, of all files in the list.
 fn save(watcher: &mut Watcher, actions: &Actions) {
     let files = watcher.source.items().iter().filter_map(|item| item.file.as_ref());
-    let mut paths: Vec<_> = files.map(|(path, _)| path.clone()).collect();
+    let mut paths: Vec<_> = files.map(|file| file.path.clone()).collect();
     paths.sort();
     paths.dedup();
     let said = match paths.is_empty() {

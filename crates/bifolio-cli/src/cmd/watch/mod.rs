@@ -1,7 +1,7 @@
 //! `bifolio watch`: which pages of files, or of a process, are in memory, while it happens.
 //!
-//! A [`Source`](source::Source) answers for files, a process or a recording; the
-//! [`Model`](model::Model) is what of it shows, which `screen` draws on a terminal and `once` on
+//! A [`Source`] answers for files, a process or a recording; the
+//! [`Model`] is what of it shows, which `screen` draws on a terminal and `once` on
 //! paper. Nobody here asks the system but the sources and the actions.
 
 mod actions;

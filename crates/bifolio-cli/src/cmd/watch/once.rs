@@ -96,7 +96,7 @@ pub(super) fn json(watcher: &mut Watcher, console: &mut Console) -> Result<(), F
         });
         ItemDocument {
             name: &item.name,
-            path: item.file.as_ref().map(|(path, _)| json::Path(path)),
+            path: item.file.as_ref().map(|file| json::Path(&file.path)),
             start: item.place.start,
             len_bytes: item.len(),
             note: &item.note,

@@ -32,7 +32,7 @@ impl Pace {
         now >= self.next
     }
 
-    /// It was begun then and took so long.
+    /// It was begun then and took so much of a core.
     pub(super) fn done(&mut self, began: Instant, took: Duration) {
         self.recent[self.count % RECENT] = took;
         self.count += 1;
@@ -44,12 +44,38 @@ impl Pace {
         self.next = now;
     }
 
-    /// The period as it is: the shortest of the last times decides, since the others may have
-    /// waited for a core.
+    /// The period as it is: the shortest of the last times decides, so that one that was long for
+    /// a reason of its own changes nothing.
     pub(super) fn current(&self) -> Duration {
-        let least = self.recent[..self.count.min(RECENT)].iter().min();
-        self.period.max(least.copied().unwrap_or_default() * PART)
+        let least = self.recent.iter().min().copied().unwrap_or_default();
+        self.period.max(least * PART)
     }
+}
+
+/// Tells how much of a core something took.
+pub(super) struct Effort {
+    cpu: Option<Duration>,
+    began: Instant,
+}
+
+impl Effort {
+    pub(super) fn start() -> Effort {
+        Effort { cpu: cpu_time(), began: Instant::now() }
+    }
+
+    /// The CPU time since the start; the time that passed where the kernel does not tell.
+    pub(super) fn spent(&self) -> Duration {
+        match (self.cpu, cpu_time()) {
+            (Some(before), Some(now)) => now.saturating_sub(before),
+            _ => self.began.elapsed(),
+        }
+    }
+}
+
+/// The CPU time of this thread, by schedstat (proc(5)).
+fn cpu_time() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(Duration::from_nanos(text.split(' ').next()?.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -66,11 +92,30 @@ mod tests {
         assert!(!pace.is_due(now));
         pace.done(now, Duration::from_secs(1));
         assert_eq!(pace.current(), period);
+        let mut late = Pace::new(period, now);
+        late.done(now, Duration::from_secs(1));
+        assert_eq!(late.current(), period);
         for _ in 0..RECENT {
             pace.done(now, Duration::from_millis(10));
         }
         assert_eq!(pace.current(), Duration::from_millis(300));
         pace.hurry(now);
         assert!(pace.is_due(now));
+    }
+
+    #[test]
+    fn effort_is_the_work_and_not_the_waiting() {
+        let effort = Effort::start();
+        if effort.cpu.is_none() {
+            println!("skipped: this kernel does not tell the CPU time of a thread");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        let waited = effort.spent();
+        let mut sum = 0_u64;
+        while effort.spent() < waited + Duration::from_millis(5) {
+            sum = std::hint::black_box(sum + 1);
+        }
+        assert!(waited < Duration::from_millis(50) && sum > 0, "{waited:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::counters;
 use super::grid::Window;
-use super::source::{Counters, Item, Source, Subject};
+use super::source::{Behind, Counters, Item, Source, Subject};
 use crate::cell::{self, Cell, Counts};
 use crate::failure::{Failure, harmless};
 use bifolio::Residency;
@@ -91,13 +91,14 @@ impl Watched {
             _ => String::from_utf8_lossy(&region.name).into_owned(),
         };
         let totals = self.totals.get(&start).cloned();
+        let behind = Behind { path, offset: region.offset_bytes, inode: Some(region.inode) };
         Item {
             id: start,
             name: harmless(&name),
             place: start..region.range.end as u64,
             totals: totals.unwrap_or_else(|| Err("not counted yet".to_owned())),
             note: format!("{} {}", region.permissions, region.purpose),
-            file: is_file.then_some((path, region.offset_bytes)),
+            file: is_file.then_some(behind),
         }
     }
 }

@@ -21,8 +21,18 @@ pub(super) struct Item {
     pub(super) totals: Result<Counts, String>,
     /// What else is to be said: that it was deleted, what the mapping is for.
     pub(super) note: String,
-    /// The file behind it, and the offset in it where the item begins.
-    pub(super) file: Option<(PathBuf, u64)>,
+    /// The file behind it.
+    pub(super) file: Option<Behind>,
+}
+
+/// The file behind an item.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Behind {
+    pub(super) path: PathBuf,
+    /// Where in it the item begins.
+    pub(super) offset: u64,
+    /// Its number, where the path alone does not tell: it may name another file by now.
+    pub(super) inode: Option<u64>,
 }
 
 impl Item {

@@ -2,7 +2,7 @@
 
 use super::grid::Window;
 use super::model::Model;
-use super::pace::Pace;
+use super::pace::{Effort, Pace};
 use super::record::{CELLS_MAX, Recorded, Recorder};
 use super::source::{Item, Source};
 use crate::bytes::counted;
@@ -73,13 +73,15 @@ impl Watcher {
             return;
         }
         if self.list.is_due(now) {
+            let effort = Effort::start();
             self.look_at_list(rows);
-            self.list.done(now, now.elapsed());
+            self.list.done(now, effort.spent());
         }
         let now = Instant::now();
         if self.grid.is_due(now) {
+            let effort = Effort::start();
             self.look_at_grid();
-            self.grid.done(now, now.elapsed());
+            self.grid.done(now, effort.spent());
             let looks_per_s = 1.0 / self.grid.current().as_secs_f64();
             self.model.set_looks(looks_per_s);
         }
