@@ -34,19 +34,21 @@ fn number_after(text: &str, word: &str) -> u64 {
     rest[..digits].parse().unwrap()
 }
 
-/// The resident pages, by Bifolio.
-fn by_bifolio(bifolio: &Path, dir: &Path, names: &[&str]) -> u64 {
+/// The resident pages and all pages, by Bifolio.
+fn by_bifolio(bifolio: &Path, dir: &Path, names: &[&str]) -> (u64, u64) {
     let mut command = Command::new(bifolio);
     let text = output(command.args(["residency", "--summary"]).args(names).current_dir(dir));
-    let (_, line) = text.split_once("in memory").unwrap();
-    number_after(line, " in ")
+    let (all, line) = text.split_once("in memory").unwrap();
+    let (_, all) = all.rsplit_once(": ").unwrap();
+    (number_after(line, " in "), number_after(all, " in "))
 }
 
-/// The resident pages, by vmtouch, which leaves large files out unless it is told not to.
-fn by_vmtouch(dir: &Path, names: &[&str]) -> u64 {
+/// The same by vmtouch, which leaves large files out unless it is told not to.
+fn by_vmtouch(dir: &Path, names: &[&str]) -> (u64, u64) {
     let mut command = Command::new("vmtouch");
     let text = output(command.args(["-m", "100G"]).args(names).current_dir(dir));
-    number_after(&text, "Resident Pages:")
+    let (_, line) = text.split_once("Resident Pages:").unwrap();
+    (number_after(line, ""), number_after(line, "/"))
 }
 
 /// The resident pages, by as many processes of fincore as the names need.
@@ -69,14 +71,17 @@ fn beside_peers(
     rounds: u32,
 ) -> Vec<Outcome> {
     let bifolio = bifolio();
-    let mut ours = |_| by_bifolio(&bifolio, dir, root);
+    // One number of both: there are fewer pages than 2^32.
+    let both = |(resident, all): (u64, u64)| resident << 32 | all;
     let mut outcomes = vec![];
     if is_installed("vmtouch") {
-        let mut peer = |_| by_vmtouch(dir, root);
+        let mut ours = |_| both(by_bifolio(&bifolio, dir, root));
+        let mut peer = |_| both(by_vmtouch(dir, root));
         let (work, bar) = (format!("bifolio residency of {what} / vmtouch"), 1.0 / 5.0);
         outcomes.push(compare(&work, Bar::RatioMax(bar), rounds, 1, &mut ours, &mut peer));
     }
     if is_installed("fincore") {
+        let mut ours = |_| by_bifolio(&bifolio, dir, root).0;
         let mut peer = |_| by_fincore(dir, names);
         let work = format!("bifolio residency of {what} / fincore");
         outcomes.push(compare(&work, Bar::RatioMax(1.0), rounds, 1, &mut ours, &mut peer));
@@ -109,8 +114,10 @@ fn tree(dir: &Path, scale: Scale) -> Vec<Outcome> {
             names.push(name);
         }
     }
-    // What is dirty costs nobody more, but write-back beside the measurement would.
-    assert!(Command::new("sync").status().unwrap().success());
+    // None is in memory, so that none can leave it between two answers.
+    let mut evict = Command::new(bifolio());
+    evict.args(["evict", "--flush", "--quiet", "tree"]).current_dir(dir);
+    assert!(evict.status().unwrap().success());
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     beside_peers("100,000 files in a tree", dir, (&["tree"], &names), scale.rounds)
 }
