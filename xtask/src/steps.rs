@@ -51,7 +51,7 @@ pub(crate) const STEPS: &[Step] = &[
 /// What is made when it is asked for, and not by `ci`.
 pub(crate) const EXTRAS: &[Step] = &[Step {
     name: "picture",
-    about: "draws docs/picture.svg and docs/watch.svg from what the program shows",
+    about: "draws the pictures in docs from what the program shows",
     run: picture::run,
 }];
 
