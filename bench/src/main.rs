@@ -5,6 +5,7 @@
 
 mod cases;
 mod dirty;
+mod dropin;
 mod lease;
 mod maps;
 mod pages;
@@ -26,6 +27,7 @@ const GROUPS: &[&[Case]] = &[
     stable::CASES,
     lease::CASES,
     dirty::CASES,
+    dropin::CASES,
     maps::CASES,
     residency::CASES,
     watch::CASES,

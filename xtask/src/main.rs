@@ -6,6 +6,7 @@
 
 mod aarch64;
 mod alone;
+mod dropin;
 mod picture;
 mod steps;
 mod tidy;

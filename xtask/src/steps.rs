@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::workspace::Workspace;
-use crate::{aarch64, alone, picture, tidy};
+use crate::{aarch64, alone, dropin, picture, tidy};
 
 /// One check: its name on the command line, a line of help, and what it runs.
 pub(crate) struct Step {
@@ -48,12 +48,19 @@ pub(crate) const STEPS: &[Step] = &[
     },
 ];
 
-/// What is made when it is asked for, and not by `ci`.
-pub(crate) const EXTRAS: &[Step] = &[Step {
-    name: "picture",
-    about: "draws the pictures in docs from what the program shows",
-    run: picture::run,
-}];
+/// What is made when it is asked for, and not by `ci`: it takes minutes, or changes files.
+pub(crate) const EXTRAS: &[Step] = &[
+    Step {
+        name: "dropin",
+        about: "tests of three programs of crates.io over the drop-in memmap2, and its own",
+        run: dropin::run,
+    },
+    Step {
+        name: "picture",
+        about: "draws the pictures in docs from what the program shows",
+        run: picture::run,
+    },
+];
 
 /// Runs the steps in order and sums them up.
 pub(crate) fn run(steps: &[&Step]) -> ExitCode {

@@ -23,6 +23,11 @@ impl Workspace {
         &self.root
     }
 
+    /// The cargo that builds it.
+    pub(crate) fn program(&self) -> &Path {
+        &self.cargo
+    }
+
     /// Runs cargo with what it prints left on the terminal.
     pub(crate) fn cargo(&self, line: &str) -> Result<(), String> {
         self.cargo_with(line, &[])

@@ -176,6 +176,7 @@ impl Options {
     }
 
     /// Refuses, on behalf of a kind of mapping, what was asked for and is none of what it `can`.
+    #[inline]
     pub(crate) fn only(&self, can: &[Wish], object: &Object) -> Result<()> {
         let wishes = [
             (Wish::Offset, self.offset != 0),

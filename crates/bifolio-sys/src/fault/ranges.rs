@@ -11,9 +11,10 @@
 //!    registration, and what `data` points to, alive.
 //! 3. Slabs are never freed, so a reader may follow `next` at any time.
 //!
-//! A range is put where its address says, a few slots further on, or into the next slab, which is
-//! twice as large: taking a range in costs the same however many there are, and threads seldom meet
-//! in a slot. Finding the range of an address means looking at them all, which only a fault does.
+//! A range is put where its address says or a few slots further on, in the newest slab, else in
+//! another, else in a new one that is twice as large: taking a range in costs the same however many
+//! there are, and threads seldom meet in a slot. Finding the range of an address means looking at
+//! them all, which only a fault does.
 //!
 //! It does not order overlapping ranges: if the one that is asked first declines, the next is
 //! asked.
@@ -140,12 +141,15 @@ struct Slab {
 /// All registered ranges of the process.
 pub(super) struct Table {
     first: Slab,
+    /// The slab to look for a slot in first: the newest, which has half of all; null for the first.
+    newest: AtomicPtr<Slab>,
 }
 
 impl Table {
     #[cfg(not(loom))]
     pub(super) const fn new(slots: &'static [Slot; FIRST_SLOTS]) -> Self {
-        Table { first: Slab { slots, next: AtomicPtr::new(null_mut()) } }
+        let first = Slab { slots, next: AtomicPtr::new(null_mut()) };
+        Table { first, newest: AtomicPtr::new(null_mut()) }
     }
 
     /// Finds a slot for `range`, with a further slab where those it may have are taken.
@@ -156,16 +160,25 @@ impl Table {
         data: usize,
     ) -> Result<&'static Slot, Errno> {
         let place = place(range.start);
+        // Acquire pairs with the release below: the slab behind the pointer is initialised.
+        // SAFETY: a slab that is linked is never freed (invariant 3).
+        let newest = unsafe { self.newest.load(Ordering::Acquire).as_ref() };
         let mut slab = &self.first;
+        if let Some(slot) = newest.unwrap_or(slab).claim(place, range, resolver, data) {
+            return Ok(slot);
+        }
         loop {
-            let slots = slab.slots;
-            let mut tried = (0..slots.len().min(TRIES)).map(|i| &slots[(place + i) % slots.len()]);
-            if let Some(slot) = tried.find(|slot| slot.claim(range, resolver, data)) {
+            if let Some(slot) = slab.claim(place, range, resolver, data) {
                 return Ok(slot);
             }
             slab = match slab.next() {
                 Some(next) => next,
-                None => slab.extend()?,
+                None => {
+                    let fresh = slab.extend()?;
+                    // Release pairs with the acquire above.
+                    self.newest.store((&raw const *fresh).cast_mut(), Ordering::Release);
+                    fresh
+                }
             };
         }
     }
@@ -192,6 +205,21 @@ impl Table {
 }
 
 impl Slab {
+    /// Takes one of the few slots that the place permits.
+    fn claim(
+        &self,
+        place: usize,
+        range: &Range<usize>,
+        resolver: Resolver,
+        data: usize,
+    ) -> Option<&'static Slot> {
+        let slots = self.slots;
+        let mask = slots.len() - 1;
+        (0..slots.len().min(TRIES))
+            .map(|i| &slots[(place + i) & mask])
+            .find(|slot| slot.claim(range, resolver, data))
+    }
+
     fn next(&self) -> Option<&Slab> {
         // Acquire pairs with the release in `extend`: the slab behind the pointer is initialised.
         // SAFETY: a slab that is linked is never freed (invariant 3).
@@ -281,7 +309,7 @@ mod model {
 
     impl Table {
         fn for_model() -> Self {
-            Table { first: Slab::for_model() }
+            Table { first: Slab::for_model(), newest: AtomicPtr::new(null_mut()) }
         }
     }
 

@@ -6,6 +6,9 @@ use bifolio_map::fault::Cause;
 use std::fmt;
 use std::ops::Range;
 
+/// What the kernel calls memory of the hugetlb pool, as if it were a file.
+const POOL: &[u8] = b"/anon_hugepage (deleted)";
+
 /// One fault.
 pub(super) struct Report<'a> {
     /// The path of the file, or the kernel's name of the memory, empty without one; `None` where
@@ -27,17 +30,20 @@ impl fmt::Display for Report<'_> {
             Some(false) => "cannot read ",
             None => "cannot access ",
         })?;
+        let is_pool = self.name == Some(POOL);
         match self.name {
             None => f.write_str("a map")?,
             Some([]) => f.write_str("memory")?,
+            Some(_) if is_pool => f.write_str("huge pages")?,
             Some(name) => Name(name).fmt(f)?,
         }
-        if let Some(range) = &self.file_range {
+        if let Some(range) = self.file_range.as_ref().filter(|_| !is_pool) {
             write!(f, " [{}..{})", range.start, range.end)?;
         }
         f.write_str(": ")?;
         let start = self.file_range.as_ref().map(|range| range.start);
         f.write_str(match (self.cause, start, self.file_len) {
+            (Cause::Unbacked, ..) if is_pool => "their pool is empty",
             (Cause::Unbacked, Some(start), Some(len)) if start >= len => {
                 return write!(f, "the file has {len} bytes now");
             }

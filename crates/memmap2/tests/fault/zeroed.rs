@@ -23,6 +23,7 @@ pub(crate) const SCENARIOS: &[(&str, fn())] = &[
     ("zero-fork", zero_fork),
     ("zero-exec", zero_exec),
     ("zero-unmap", zero_unmap),
+    ("empty-pool", write_to_huge_pages_that_are_not_there),
     ("policy", policy_is_what_was_said),
     ("call-wins", call_wins),
 ];
@@ -228,6 +229,31 @@ fn zero_unmap() {
 #[test]
 fn zeros_go_with_their_map() {
     run("zero-unmap", Some("zero")).assert_lived();
+}
+
+/// Huge pages that were not promised: where the pool is empty, touching them is a signal.
+fn write_to_huge_pages_that_are_not_there() {
+    let free = std::fs::read_to_string("/proc/sys/vm/nr_hugepages");
+    let map = MmapOptions::new().huge(None).no_reserve_swap().len(2 * page()).map_anon();
+    let (Ok("0"), Ok(mut map)) = (free.as_deref().map(str::trim), map) else {
+        return println!("skipped: there are huge pages here, or none can be");
+    };
+    write(&mut map, page(), 5);
+    assert_eq!((touch(&map, page()), touch(&map, 0)), (5, 0));
+    assert_eq!(take_faults().list.len(), 1);
+    drop(map);
+}
+
+/// Small pages take their place, and so nothing is lost.
+#[test]
+fn huge_pages_that_are_not_there_are_told_and_replaced_whole() {
+    let end = run("empty-pool", Some("zero")).assert_lived();
+    if String::from_utf8_lossy(&end.output.stdout).contains("skipped: ") {
+        return eprintln!("skipped: there are huge pages here, or none can be");
+    }
+    end.assert_said(&["huge pages: their pool is empty (SIGBUS"]);
+    let end = run("empty-pool", Some("abort")).assert_killed(libc::SIGBUS);
+    end.assert_said(&["huge pages: their pool is empty (SIGBUS"]);
 }
 
 fn policy_is_what_was_said() {
