@@ -2,11 +2,12 @@
 //!
 //! # Safety
 //!
-//! Filters of system calls are installed on threads that end.
+//! Filters of system calls are installed on threads that end, and attackers make raw calls.
 #![allow(unsafe_code, reason = "the attacks are made of raw calls")]
 #![allow(clippy::undocumented_unsafe_blocks, reason = "an attack's argument is that it is one")]
 #![allow(clippy::multiple_unsafe_ops_per_block, reason = "as above")]
 
+use super::scratch::filter::{refuse, under};
 use super::scratch::{assert_plays, child};
 use super::{bytes, dirty, kinds, page, take, ways};
 use bifolio_map::{
@@ -15,48 +16,10 @@ use bifolio_map::{
 use bifolio_sys::mm::{
     RegisterMode, USER_MODE_ONLY, UffdFeatures, uffdio_api, uffdio_register, userfaultfd,
 };
-use std::io;
 
 /// The ioctls, as `linux/userfaultfd.h` and `linux/fs.h` number them.
 const UFFDIO_WRITEPROTECT: u32 = 0xC018_AA06;
 const PAGEMAP_SCAN: u32 = 0xC060_6610;
-
-/// Lets a system call fail on this thread, as the filters of containers do; only with this second
-/// argument, where there is one.
-fn refuse(call: libc::c_long, second: Option<u32>, errno: i32) -> io::Result<()> {
-    let step = |code: u32, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf, k };
-    let load = |at: u32| step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, at);
-    let equal = |k, jf| step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jf, k);
-    let answer = |k| step(libc::BPF_RET | libc::BPF_K, 0, k);
-    // The low half of `args[1]` of `struct seccomp_data`.
-    let mut filter = match second {
-        Some(second) => vec![load(0), equal(call as u32, 3), load(24), equal(second, 1)],
-        None => vec![load(0), equal(call as u32, 1)],
-    };
-    filter.push(answer(libc::SECCOMP_RET_ERRNO | errno as u32));
-    filter.push(answer(libc::SECCOMP_RET_ALLOW));
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    let answer = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
-    };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Runs `work` on a thread whose calls are refused; `false` where no filter can be had.
-fn under(call: libc::c_long, second: Option<u32>, errno: i32, work: impl FnOnce() + Send) -> bool {
-    std::thread::scope(|scope| {
-        let worker = scope.spawn(move || {
-            if let Err(error) = refuse(call, second, errno) {
-                println!("skipped: seccomp filters cannot be installed: {error}");
-                return false;
-            }
-            work();
-            true
-        });
-        worker.join().unwrap()
-    })
-}
 
 #[test]
 fn where_the_kernel_refuses_pages_are_closed() {

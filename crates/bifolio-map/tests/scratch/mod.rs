@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub(crate) mod cache;
+pub(crate) mod filter;
 pub(crate) mod fuse;
 pub(crate) mod lease_time;
 

@@ -1,9 +1,10 @@
 //! What each kind of mapping gives, and why a rung does not hold.
 
+use crate::scratch::filter::under;
 use crate::scratch::{Scratch, pattern};
 use bifolio_map::{
-    AccessMut, Errno, Error, ErrorKind, FileMap, Options, Policy, PrivateMap, Refusal, Rung,
-    SharedMap, Stable,
+    AccessMut, Constancy, Errno, Error, ErrorKind, FileMap, Options, Policy, PrivateMap, Refusal,
+    Rung, SharedMap, Stable,
 };
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -32,6 +33,28 @@ fn every_rung_says_why() {
     let too_large = Refusal::TooLarge { len_bytes: 10_000, max_bytes: 9999 };
     assert_eq!(error.reason(Rung::Copied), Some(&too_large));
     assert_eq!(map.stable(&Policy::new().copied_bytes_max(10_000)).unwrap().len(), 10_000);
+}
+
+/// What a sandbox does not let one ask proves nothing, and is no reason to fail.
+#[test]
+fn where_nobody_may_ask_a_copy_is_made() {
+    let scratch = Scratch::new();
+    let content = pattern(10_000);
+    let path = scratch.file("file", &content);
+    for call in [libc::SYS_statx, libc::SYS_fcntl] {
+        for errno in [libc::ENOSYS, libc::EPERM] {
+            let map = FileMap::open(&path).unwrap();
+            under(call, None, errno, || {
+                assert_eq!(Constancy::of(File::open(&path).unwrap()), Ok(Constancy::Changeable));
+                let error = map.stable(&NOTHING).unwrap_err();
+                assert_eq!(error.reason(Rung::Sealed), Some(&Refusal::NotMemoryFile));
+                let verity = error.reason(Rung::Verity);
+                let is_no = matches!(verity, Some(Refusal::NotVerity | Refusal::NotVouched(_)));
+                assert!(is_no, "{error}");
+                assert!(*map.stable(&Policy::new()).unwrap() == content);
+            });
+        }
+    }
 }
 
 #[test]

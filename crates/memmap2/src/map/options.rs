@@ -11,6 +11,7 @@ use super::{MapIfSafeError, Mmap, MmapMut, MmapRaw, safe};
 use bifolio_map::page::PageSize;
 use bifolio_map::{Errno, HugePages, Options, Protection, Sharing};
 use std::io;
+use std::os::fd::AsFd;
 
 /// What to map, and how.
 ///
@@ -200,12 +201,16 @@ impl MmapOptions {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn map_if_safe<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap, MapIfSafeError> {
-        let file = file.as_raw_desc();
-        let lent = inner::lent(&file).map_err(MapIfSafeError::map_failed_with)?;
+        // A descriptor of our own: safe code of another thread may close the one that it is told by,
+        // so that its number means another file before this one is mapped.
+        let number = file.as_raw_desc();
+        let file = inner::lent(&number).and_then(|file| file.try_clone_to_owned());
+        let file = file.map_err(MapIfSafeError::map_failed_with)?;
         let options = self.for_file();
-        let len = options.raw_len(lent).map_err(inner::error);
+        let len = options.raw_len(&file).map_err(inner::error);
         let len = len.map_err(MapIfSafeError::map_failed_with)?;
-        safe::check(lent, self.offset, len)?;
+        safe::check(file.as_fd(), self.offset, len)?;
+        let file = (&file).as_raw_desc();
         Inner::map_file(&options.len(len), &file, Sharing::File, Protection::Read)
             .map(Mmap::from_inner)
             .map_err(MapIfSafeError::map_failed_with)

@@ -12,6 +12,7 @@ use memmap2::{Mmap, MmapOptions};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn memory_file(bytes: &[u8]) -> File {
     let fd = unsafe { libc::memfd_create(c"safe".as_ptr(), libc::MFD_ALLOW_SEALING) };
@@ -66,4 +67,31 @@ fn an_ordinary_file_is_not_safe() {
     let refused = Mmap::map_if_safe(-1).unwrap_err();
     assert!(refused.map_failed());
     assert_eq!(std::io::Error::from(refused).raw_os_error(), Some(libc::EBADF));
+}
+
+/// A number is no file: what is mapped is what was looked at, though another thread gives the number
+/// to another file meanwhile.
+#[test]
+fn what_was_looked_at_is_mapped() {
+    let (sealed, scratch) = (memory_file(b"sealed"), Scratch::with(b"others"));
+    seal(&sealed, libc::F_SEAL_SHRINK | libc::F_SEAL_WRITE);
+    if let Err(refused) = Mmap::map_if_safe(&sealed) {
+        return eprintln!("skipped: {refused}");
+    }
+    let both = [sealed.as_raw_fd(), scratch.file.as_raw_fd()];
+    let number = sealed.try_clone().unwrap();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                for file in both {
+                    assert!(unsafe { libc::dup2(file, number.as_raw_fd()) } >= 0);
+                }
+            }
+        });
+        let mut mapped = (0..20_000).filter_map(|_| Mmap::map_if_safe(number.as_raw_fd()).ok());
+        let other = mapped.find(|map| map[..] != *b"sealed");
+        is_over.store(true, Ordering::SeqCst);
+        assert!(other.is_none(), "an ordinary file was mapped");
+    });
 }
