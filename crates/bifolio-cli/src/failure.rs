@@ -1,5 +1,6 @@
 //! How a command ends: its exit code, and the failure that it reports.
 
+use crate::name::{harmless, shown};
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -85,15 +86,6 @@ impl Failure {
     }
 }
 
-/// Text that may hold the name of a file, with what a terminal would obey written as an escape.
-pub(crate) fn harmless(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() && c != '\n' { plain.extend(c.escape_default()) } else { plain.push(c) }
-    }
-    plain
-}
-
 impl fmt::Display for Failure {
     /// What comes after the name of the command, which stands for the library's operation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,7 +96,7 @@ impl fmt::Display for Failure {
                 let operation = format!("{} ", error.operation());
                 f.write_str(text.strip_prefix(&operation).unwrap_or(&text))
             }
-            Failure::File { path, error } => write!(f, "{}: {error}", path.display()),
+            Failure::File { path, error } => write!(f, "{}: {error}", shown(path)),
             Failure::Message { text, .. } => f.write_str(text),
         }
     }

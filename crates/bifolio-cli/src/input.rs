@@ -1,6 +1,7 @@
 //! What a command reads: a file through a mapping, or a stream where there is nothing to map.
 
 use crate::failure::Failure;
+use crate::name::shown;
 use crate::progress::Progress;
 use bifolio::{Access, ErrorKind, FileKind, FileMap};
 use clap::Args;
@@ -130,7 +131,7 @@ fn read_map(
 ) -> Result<(), Failure> {
     // On a terminal the output itself shows how far it is.
     let total = if io::stdout().is_terminal() { 0 } else { range.end - range.start };
-    let mut progress = Progress::new(path.display().to_string(), total);
+    let mut progress = Progress::new(shown(path), total);
     let mut block = vec![0; BLOCK_BYTES];
     let range = range.start as usize..range.end as usize;
     let mut at = range.start;

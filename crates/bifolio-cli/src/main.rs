@@ -15,6 +15,7 @@ mod holes;
 mod input;
 mod json;
 mod load;
+mod name;
 mod progress;
 mod save;
 mod select;

@@ -170,6 +170,31 @@ fn the_name_of_a_file_gives_a_terminal_no_orders() {
     assert_eq!(code(&output), 2);
     let complaint = complaint(&output);
     assert!(complaint.starts_with("bifolio: cat no\\u{1b}[2Jsuch\\u{7}file: "), "{complaint}");
+    let dir = Dir::new();
+    let path = dir.write("clear\u{1b}[2J\nbifolio: lies, \u{202e}turned", &[7; 10_000]);
+    let (missing, other) = (format!("{path}, missing"), dir.write("other", b"7"));
+    let commands: [&[&str]; 10] = [
+        &["residency", &path],
+        &["residency", "--save", &missing, &other],
+        &["touch", &format!("{path}/missing")],
+        &["evict", &format!("{path}/missing")],
+        &["info", &path],
+        &["cmp", &path, &other],
+        &["patch", "--dry-run", &path, "0", "00"],
+        &["watch", "--once", &path],
+        &["picture", &path, "-o", &path],
+        &["picture", &path, "--format", "svg", "-o", "-"],
+    ];
+    for command in commands {
+        let output = bifolio().args(command).env("COLUMNS", "400").output().unwrap();
+        let said = text(&output) + &common::complaint(&output);
+        assert!(
+            said.contains(r"clear\u{1b}[2J\n") && said.contains(r"\u{202e}"),
+            "{command:?}: {said}"
+        );
+        assert!(!said.contains(['\u{1b}', '\u{202e}']), "{command:?}: {said:?}");
+        assert!(!said.contains("\nbifolio: lies"), "{command:?}: {said:?}");
+    }
 }
 
 #[test]

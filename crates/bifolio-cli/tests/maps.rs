@@ -155,7 +155,7 @@ fn mappings_are_chosen_and_ordered() {
 #[test]
 fn names_that_are_no_text_keep_their_bytes() {
     let dir = Dir::new();
-    let path = dir.path().join(OsStr::from_bytes(b"caf\xff\x1b[2J"));
+    let path = dir.path().join(OsStr::from_bytes(b"\xff\x1b"));
     std::fs::write(&path, vec![b'x'; 1 << 20]).unwrap();
     // It cannot write more than the pipe holds, and keeps its mapping.
     let mut cat = bifolio().arg("cat").arg(&path).stdout(Stdio::piped()).spawn().unwrap();
@@ -172,7 +172,7 @@ fn names_that_are_no_text_keep_their_bytes() {
             region["name"]["hex"].as_str() == Some(&name.clone().collect::<String>())
         });
     assert!(region.is_some(), "{found}");
-    assert!(shown.contains(r"caf\xff\x1b[2J") && !shown.contains('\u{1b}'), "{shown}");
+    assert!(shown.contains(r"\xff\u{1b}") && !shown.contains('\u{1b}'), "{shown}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::failure::{Exit, Failure};
 use crate::hex;
 use crate::input::file_path;
 use crate::json;
+use crate::name::shown;
 use crate::progress::Progress;
 use bifolio::{Access, DataRanges, FileMap};
 use serde::Serialize;
@@ -216,7 +217,7 @@ impl Found<'_> {
 
 impl Answer<'_> {
     fn print(&self, args: &Args, console: &mut Console) -> Result<(), Failure> {
-        let (a, b) = (args.a.display(), args.b.display());
+        let (a, b) = (shown(&args.a), shown(&args.b));
         for Difference { offset, len_bytes, a: mine, b: theirs } in &self.differences {
             let (mine, theirs) = (hex::spaced(mine), hex::spaced(theirs));
             if args.all {
@@ -251,6 +252,6 @@ fn print_end(
     rest: u64,
     console: &mut Console,
 ) -> Result<(), Failure> {
-    let (short, long) = (short.display(), long.display());
+    let (short, long) = (shown(short), shown(long));
     Ok(writeln!(console, "{short} ends at offset {end}: {long} has {rest} bytes more")?)
 }

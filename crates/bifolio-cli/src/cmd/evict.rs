@@ -2,12 +2,13 @@
 //!
 //! No byte is lost: what is newer than the disk stays, or is written first.
 
-use super::residency::{one_line, percent};
+use super::residency::percent;
 use crate::bytes::{counted, grouped, human};
 use crate::cell::why;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::json;
+use crate::name::{harmless, shown};
 use crate::select::look::Subject;
 use crate::select::survey::{Effort, Seen, survey};
 use crate::select::walk::{Found, Identity, Walk};
@@ -180,7 +181,7 @@ impl Answer {
         for file in self.stayed.iter().take(named) {
             let (pages, all) = (counted(file.resident_pages, "page"), grouped(file.total_pages));
             let share = percent(file.resident_pages, file.total_pages);
-            let path = one_line(&file.path);
+            let path = shown(&file.path);
             writeln!(console, "{path}: {pages} of {all} stayed ({share} %)")?;
             for reason in &file.reasons {
                 writeln!(console, "  {}", reason.text(args.flush))?;
@@ -246,7 +247,7 @@ impl Reason {
     fn text(&self, was_flushed: bool) -> String {
         let pages = self.pages.map_or_else(|| "pages".to_owned(), |pages| counted(pages, "page"));
         let holder = match (&self.name, self.pid) {
-            (Some(name), Some(pid)) => format!("{pid} ({})", crate::failure::harmless(name)),
+            (Some(name), Some(pid)) => format!("{pid} ({})", harmless(name)),
             _ => "nobody known".to_owned(),
         };
         match self.reason {

@@ -5,6 +5,7 @@ use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::hex;
 use crate::json;
+use crate::name::shown;
 use anstyle::{AnsiColor, Style};
 use bifolio::{Access, AccessMut, FileMap, Options, SharedMap};
 use serde::Serialize;
@@ -142,7 +143,7 @@ fn check_end(args: &Args, file_len: usize) -> Result<(), Failure> {
     if end <= file_len as u128 {
         return Ok(());
     }
-    let path = args.file.display();
+    let path = shown(&args.file);
     let text = format!("{path} [{start}..{end}): the file ends at byte {file_len}");
     Err(Failure::message(text).with_help("patch keeps the length of a file; lengthen it before"))
 }
@@ -183,10 +184,10 @@ impl<'a> Private<'a> {
 
 impl Answer<'_> {
     fn print(&self, console: &mut Console) -> Result<(), Failure> {
-        let path = self.path.0.display();
+        let path = shown(self.path.0);
         let end = self.offset + self.len_bytes;
-        let old = console.paint(OLD, shown(self.old)).to_string();
-        let new = console.paint(NEW, shown(self.new)).to_string();
+        let old = console.paint(OLD, cut_short(self.old)).to_string();
+        let new = console.paint(NEW, cut_short(self.new)).to_string();
         let note = match (self.written, &self.private) {
             (true, _) => "",
             (false, None) => " (not written)",
@@ -198,11 +199,11 @@ impl Answer<'_> {
             let end = offset + len_bytes;
             writeln!(console, "copied on write: [{offset}..{end}), {len_bytes} bytes")?;
         }
-        Ok(writeln!(console, "saved as {}", saved.0.display())?)
+        Ok(writeln!(console, "saved as {}", shown(saved.0))?)
     }
 }
 
-fn shown(bytes: &[u8]) -> String {
+fn cut_short(bytes: &[u8]) -> String {
     let dots = if bytes.len() > SHOWN_BYTES_MAX { " .." } else { "" };
     hex::spaced(&bytes[..bytes.len().min(SHOWN_BYTES_MAX)]) + dots
 }

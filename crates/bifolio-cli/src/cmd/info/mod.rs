@@ -9,6 +9,7 @@ use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::input::file_path;
 use crate::json;
+use crate::name::shown;
 use anstyle::Style;
 use bifolio::page::{page_size, thp_size};
 use bifolio::{Access, FileMap, Route};
@@ -112,7 +113,7 @@ impl<'a> Info<'a> {
     }
 
     fn show(&self, console: &mut Console) -> Result<(), Failure> {
-        let title = console.paint(NAME, self.path.display()).to_string();
+        let title = console.paint(NAME, shown(self.path)).to_string();
         writeln!(console, "{title}")?;
         let mut line = |name: &str, text: String| writeln!(console, "  {name:<12}{text}");
         line("size", exact(self.size_bytes))?;
@@ -125,7 +126,7 @@ impl<'a> Info<'a> {
         }
         let mount = self.mount.as_ref().map_or_else(
             || "unknown".to_owned(),
-            |mount| format!("{}, mounted at {}", mount.kind, mount.point.display()),
+            |mount| format!("{}, mounted at {}", mount.kind, shown(&mount.point)),
         );
         line("file system", mount)?;
         line("reached", how(self.route))?;

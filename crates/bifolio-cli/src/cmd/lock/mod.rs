@@ -13,6 +13,7 @@ mod watch;
 use crate::bytes::{counted, human};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
+use crate::name::shown;
 use crate::select::look::Subject;
 use crate::select::walk::{Found, Walk};
 use crate::select::{Once, Selection, needed};
@@ -176,7 +177,7 @@ fn cannot(found: &Found, error: &bifolio::Error) -> Failure {
 
 fn too_many(found: &Found) -> Failure {
     let path = found.path();
-    let text = format!("{}: each file that is locked is open, and no more may be", path.display());
+    let text = format!("{}: each file that is locked is open, and no more may be", shown(path));
     Failure::message(text).with_help("raise the limit of open files: `ulimit -n`")
 }
 
@@ -222,7 +223,7 @@ fn say_changes(locked: &mut [Locked]) {
     for file in locked {
         debug_assert!(file.part.end <= file.map.len() as u64);
         if let Some(change) = file.watch.look(&file.path) {
-            Failure::message(format!("{}: {change}", file.path.display())).print("lock");
+            Failure::message(format!("{}: {change}", shown(&file.path))).print("lock");
         }
     }
 }

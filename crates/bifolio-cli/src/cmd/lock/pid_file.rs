@@ -5,6 +5,7 @@
 //!    pipe that the first holds, and removes the file then, if it still holds that number.
 
 use crate::failure::Failure;
+use crate::name::shown;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
@@ -25,7 +26,7 @@ impl PidFile {
         let mut file = match File::create_new(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if let Some(other) = living(path) {
-                    let text = format!("{}: process {other} is alive", path.display());
+                    let text = format!("{}: process {other} is alive", shown(path));
                     return Err(Failure::message(text).with_help("end that one first"));
                 }
                 std::fs::remove_file(path).and_then(|()| File::create_new(path))

@@ -4,6 +4,7 @@
 
 use super::snapshot::{Moment, Name, Snapshot};
 use crate::failure::Failure;
+use crate::name::shown;
 use bifolio::ErrorKind;
 use std::ffi::OsString;
 use std::io;
@@ -75,7 +76,7 @@ impl Running {
     /// Starts a command. What it writes to standard output goes to standard error: standard output
     /// is ours.
     pub(super) fn start(words: &[OsString]) -> Result<Running, Failure> {
-        let name = words[0].to_string_lossy().into_owned();
+        let name = shown(&words[0]);
         let child = Command::new(&words[0])
             .args(&words[1..])
             .stdout(Stdio::from(io::stderr()))

@@ -9,10 +9,13 @@
 
 use super::kind::Kind;
 use super::memory::Memory;
-use crate::failure::{Failure, harmless};
+use crate::failure::Failure;
 use crate::hex;
+use crate::name::{harmless, shown};
 use bifolio::memory::{self, Maps, Region};
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 /// The memory of a process at one moment.
@@ -79,13 +82,12 @@ impl Name {
     /// As a terminal may get it: what it would obey is escaped.
     pub(super) fn shown(&self) -> String {
         match self {
-            // A name may hold a line break, and stands in one line.
-            Name::Text(text) => harmless(text).replace('\n', r"\n"),
+            Name::Text(text) => harmless(text),
             Name::Raw { hex } => {
                 let digits = hex.as_bytes().chunks(2);
                 let bytes =
                     digits.filter_map(|two| u8::from_str_radix(str::from_utf8(two).ok()?, 16).ok());
-                bytes.collect::<Vec<_>>().escape_ascii().to_string()
+                shown(OsString::from_vec(bytes.collect()))
             }
         }
     }
@@ -151,7 +153,7 @@ impl Snapshot {
     /// Reads what `--json` wrote.
     pub(super) fn load(path: &Path) -> Result<Snapshot, Failure> {
         let wrong = |what: &str| {
-            Failure::message(format!("{}: {what}", path.display()))
+            Failure::message(format!("{}: {what}", shown(path)))
                 .with_help("two moments are compared by what `bifolio maps --json PID` wrote")
         };
         let json = std::fs::read(path).map_err(|error| Failure::file(path, error))?;

@@ -6,6 +6,7 @@ use crate::bytes::{grouped, human};
 use crate::cell::Counts;
 use crate::failure::Failure;
 use crate::holes;
+use crate::name::shown;
 use bifolio::page::page_size;
 use bifolio::{Access, FileMap, Pages, Residency};
 use std::ops::Range;
@@ -25,9 +26,9 @@ pub(super) fn of_file(path: &Path, cells_max: u64) -> Result<Snapshot, Failure> 
         answers.push(map.residency(rest.clone())?);
         empty.extend(holes::of_parts(&map, rest, 1)?);
     }
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let name = shown(path.file_name().unwrap_or(path.as_os_str()));
     let place = Place {
-        title: format!("{}, {}", path.display(), human(len as u64)),
+        title: format!("{}, {}", shown(path), human(len as u64)),
         label: name.clone(),
         start: 0,
         len_bytes: len as u64,

@@ -14,6 +14,7 @@ mod tint;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::input::file_path;
+use crate::name::shown;
 use crate::save;
 use snapshot::Snapshot;
 use std::io::Write;
@@ -75,7 +76,7 @@ enum Format {
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
     let format = args.format.or_else(|| Format::of(&args.output)).ok_or_else(|| {
-        Failure::message(format!("{}: its name does not say what to write", args.output.display()))
+        Failure::message(format!("{}: its name does not say what to write", shown(&args.output)))
             .with_help("name it .svg, .png or .json, or give --format")
     })?;
     let (bytes, exit) = match &args.diff {

@@ -5,11 +5,15 @@ use super::scene::cell_bytes;
 use super::snapshot::{Place, Snapshot, State};
 use crate::bytes::{counted, human};
 use crate::failure::Failure;
+use crate::name::shown;
 use bifolio::Residency;
 use bifolio::memory::{self, Detail, Permissions, Process, Purpose, Region};
 use bifolio::page::page_size;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// The most lines of figures beside a picture.
 const KINDS_MAX: usize = 14;
@@ -75,16 +79,16 @@ fn cells_of(process: Process, range: &Range<usize>, cell: usize) -> Result<Vec<S
 
 /// What is written on it: the name of its file, else what it is for.
 fn label(region: &Region) -> String {
-    let name = String::from_utf8_lossy(&region.name);
-    match (region.purpose, name.rsplit('/').next()) {
+    let name = Path::new(OsStr::from_bytes(&region.name)).file_name();
+    match (region.purpose, name) {
         (
             Purpose::File
             | Purpose::Program(_)
             | Purpose::Library(_)
             | Purpose::SharedMemory
             | Purpose::MemoryFile,
-            Some(last),
-        ) if !last.is_empty() => last.to_owned(),
+            Some(name),
+        ) => shown(name),
         (purpose, _) => purpose.to_string(),
     }
 }
@@ -97,7 +101,7 @@ fn title(region: &Region, cells: &[State], page_bytes: u64) -> String {
         region.range.start, region.range.end, region.permissions, region.purpose
     );
     if !region.name.is_empty() {
-        title = format!("{}\n{title}", String::from_utf8_lossy(&region.name));
+        title = format!("{}\n{title}", shown(OsStr::from_bytes(&region.name)));
     }
     let resident = match resident_pages(cells) {
         Some(pages) => human(pages * page_bytes),
@@ -137,8 +141,5 @@ fn figures(regions: &[&Region], areas: &[Place], page_bytes: u64) -> Vec<String>
 /// What the process calls itself.
 fn program_name(pid: u32) -> String {
     let name = std::fs::read(format!("/proc/{pid}/comm"));
-    name.map_or_else(
-        |_| "?".to_owned(),
-        |name| String::from_utf8_lossy(&name).trim_end().to_owned(),
-    )
+    name.map_or_else(|_| "?".to_owned(), |name| shown(OsStr::from_bytes(name.trim_ascii_end())))
 }

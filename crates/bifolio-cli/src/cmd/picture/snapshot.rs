@@ -11,6 +11,7 @@ use super::scene::{Area, Scene};
 use super::tint::Tint;
 use crate::cell::{Cell, Counts};
 use crate::failure::Failure;
+use crate::name::shown;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -109,7 +110,7 @@ impl Snapshot {
     /// Reads a document, and believes nothing of it that does not fit together.
     pub(super) fn load(path: &Path) -> Result<Snapshot, Failure> {
         let wrong = |what: &str| {
-            Failure::message(format!("{}: {what}", path.display()))
+            Failure::message(format!("{}: {what}", shown(path)))
                 .with_help("pictures are compared by what `bifolio picture -o NAME.json` wrote")
         };
         let json = std::fs::read(path).map_err(|error| Failure::file(path, error))?;

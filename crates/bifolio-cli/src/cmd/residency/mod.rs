@@ -7,8 +7,9 @@ mod totals;
 use crate::bytes::{counted, grouped, human};
 use crate::cell::{self, Cell, bar};
 use crate::console::Console;
-use crate::failure::{Exit, Failure, harmless};
+use crate::failure::{Exit, Failure};
 use crate::json;
+use crate::name::shown;
 use crate::select::look::{Passed, Subject};
 use crate::select::survey::{Effort, Seen, survey};
 use crate::select::walk::{Found, Identity, Walk};
@@ -233,7 +234,7 @@ impl Report<'_> {
         };
         let cells = bar(&look.cells, console);
         let blank = " ".repeat(self.columns - look.cells.len());
-        let (size, path) = (human(look.len_bytes), one_line(path));
+        let (size, path) = (human(look.len_bytes), shown(path));
         writeln!(console, "[{cells}]{blank} {share} of {size:>9}  {path}")?;
         self.states.extend(&look.cells);
         if !self.args.verbose {
@@ -290,15 +291,10 @@ impl Report<'_> {
         }
         if let Some((files, path)) = saved {
             let files = counted(files, "file");
-            writeln!(console, "saved what is in memory of {files} to {}", one_line(path))?;
+            writeln!(console, "saved what is in memory of {files} to {}", shown(path))?;
         }
         Ok(Exit::Success)
     }
-}
-
-/// A path in one line, with nothing that a terminal would obey.
-pub(crate) fn one_line(path: &Path) -> String {
-    harmless(&path.display().to_string()).replace('\n', "\\n")
 }
 
 fn reason(residency: Residency) -> &'static str {

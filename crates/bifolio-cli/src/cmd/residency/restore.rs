@@ -2,13 +2,13 @@
 //!
 //! It reads what is absent and nothing else, and never writes.
 
-use super::one_line;
 use super::snapshot::{self, Record, nanoseconds};
 use crate::bytes::{counted, human};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::json;
 use crate::load::load;
+use crate::name::shown;
 use crate::progress::Progress;
 use crate::select::Selection;
 use crate::select::look::Subject;
@@ -48,7 +48,7 @@ pub(super) fn run(path: &Path, as_json: bool, console: &mut Console) -> Result<E
     let records = snapshot::read(path)?;
     let total = records.iter().flat_map(|record| record.ranges(u64::MAX));
     let total = total.map(|range| range.end - range.start).sum();
-    let mut progress = Progress::new(path.display().to_string(), total);
+    let mut progress = Progress::new(shown(path), total);
     let (mut restored, mut done) = (Restored::default(), 0);
     for record in records {
         let size: u64 = record.ranges(u64::MAX).iter().map(|range| range.end - range.start).sum();
@@ -132,7 +132,7 @@ fn both(a: &[Range<u64>], b: &[Range<u64>]) -> Vec<Range<u64>> {
 impl Restored {
     fn print(&self, console: &mut Console) -> Result<(), Failure> {
         for changed in &self.changed {
-            let path = one_line(&changed.path);
+            let path = shown(&changed.path);
             let size = match (changed.was_bytes, changed.is_bytes) {
                 (was, is) if was == is => String::new(),
                 (was, is) => format!(", from {} to {}", human(was), human(is)),

@@ -6,6 +6,7 @@
 
 use crate::failure::Failure;
 use crate::json;
+use crate::name::shown;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::ops::Range;
@@ -116,7 +117,7 @@ impl Snapshot {
 /// Reads a snapshot, all of it or nothing.
 pub(super) fn read(path: &Path) -> Result<Vec<Record>, Failure> {
     let bytes = std::fs::read(path).map_err(|error| Failure::file(path, error))?;
-    parse(&bytes).map_err(|reason| Failure::message(format!("{}: {reason}", path.display())))
+    parse(&bytes).map_err(|reason| Failure::message(format!("{}: {reason}", shown(path))))
 }
 
 fn parse(bytes: &[u8]) -> Result<Vec<Record>, &'static str> {

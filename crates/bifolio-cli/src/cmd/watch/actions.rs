@@ -3,8 +3,9 @@
 use super::source::{Behind, Item};
 use crate::bytes::{counted, human};
 use crate::cmd::residency;
-use crate::failure::{Failure, harmless};
+use crate::failure::Failure;
 use crate::load::load;
+use crate::name::{harmless, shown};
 use bifolio::memory::{self, Holder};
 use bifolio::page::page_size;
 use bifolio::{Access, Backend, Dirty, Options, Residency, Stayed};
@@ -71,7 +72,7 @@ impl Actions {
 
     /// Begins to write down which pages of these files are in memory, and says so.
     pub(super) fn save(&self, paths: Vec<PathBuf>, to: PathBuf) -> String {
-        let name = harmless(&to.display().to_string());
+        let name = shown(&to);
         let text = format!("saving to {name}");
         self.run(move |_| {
             let files = counted(residency::save(&paths, &to)?, "file");

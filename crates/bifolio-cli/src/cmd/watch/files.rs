@@ -7,9 +7,10 @@ use super::grid::Window;
 use super::source::{Behind, Counters, Item, Source, Subject};
 use crate::cell::{self, Cell};
 use crate::console::Console;
-use crate::failure::{Failure, harmless};
+use crate::failure::Failure;
 use crate::holes;
 use crate::input::file_path;
+use crate::name::shown;
 use bifolio::{Access, FileMap, Pages, Residency, Route};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -115,7 +116,7 @@ impl Watched {
     fn open(path: &Path) -> Result<Watched, Failure> {
         let map = FileMap::open(path)?;
         if map.backend() == Route::Loaded {
-            let name = path.display();
+            let name = shown(path);
             return Err(Failure::message(format!("{name}: it has no pages that could be watched")));
         }
         let stat = std::fs::metadata(path).map_err(|error| Failure::file(path, error))?;
@@ -158,7 +159,7 @@ impl Watched {
         };
         Item {
             id,
-            name: harmless(&self.path.display().to_string()),
+            name: shown(&self.path),
             place: 0..len as u64,
             totals,
             note: self.note.to_owned(),

@@ -4,7 +4,8 @@ use super::counters;
 use super::grid::Window;
 use super::source::{Behind, Counters, Item, Source, Subject};
 use crate::cell::{self, Cell, Counts};
-use crate::failure::{Failure, harmless};
+use crate::failure::Failure;
+use crate::name::shown;
 use bifolio::Residency;
 use bifolio::memory::{Detail, Process, Region, maps_with, pages_of};
 use std::collections::HashMap;
@@ -86,15 +87,15 @@ impl Watched {
         let path = PathBuf::from(std::ffi::OsStr::from_bytes(&region.name));
         let is_file = region.inode != 0 && path.is_absolute();
         let name = match path.file_name() {
-            Some(name) if is_file => name.to_string_lossy().into_owned(),
+            Some(name) if is_file => shown(name),
             _ if region.name.is_empty() => format!("{:x} {}", start, region.purpose),
-            _ => String::from_utf8_lossy(&region.name).into_owned(),
+            _ => shown(&path),
         };
         let totals = self.totals.get(&start).cloned();
         let behind = Behind { path, offset: region.offset_bytes, inode: Some(region.inode) };
         Item {
             id: start,
-            name: harmless(&name),
+            name,
             place: start..region.range.end as u64,
             totals: totals.unwrap_or_else(|| Err("not counted yet".to_owned())),
             note: format!("{} {}", region.permissions, region.purpose),

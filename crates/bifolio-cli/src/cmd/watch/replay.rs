@@ -5,6 +5,7 @@ use super::record::{Frame, Head, Recorded, SCHEMA, decode};
 use super::source::{Counters, Item, Position, Source, Subject};
 use crate::cell::Cell;
 use crate::failure::Failure;
+use crate::name::{harmless, shown};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -48,7 +49,7 @@ impl Replay {
             }
         };
         let wrong = |number: u64, what: &str| {
-            Failure::message(format!("{}: line {number}: {what}", path.display()))
+            Failure::message(format!("{}: line {number}: {what}", shown(path)))
         };
         let Some((_, line)) = next()? else { return Err(wrong(1, "not a recording: empty")) };
         let head: Head = parse(&line, "watch").map_err(|what| wrong(1, &what))?;
@@ -94,10 +95,10 @@ impl Replay {
     fn list(&mut self) {
         let items = self.recorded.values().map(|(item, _)| Item {
             id: item.id,
-            name: crate::failure::harmless(&item.name),
+            name: harmless(&item.name),
             place: item.start..item.end,
-            totals: item.totals.clone().map_err(|why| crate::failure::harmless(&why)),
-            note: crate::failure::harmless(&item.note),
+            totals: item.totals.clone().map_err(|why| harmless(&why)),
+            note: harmless(&item.note),
             file: None,
         });
         self.items = items.collect();

@@ -7,7 +7,8 @@ use super::record::{CELLS_MAX, Recorded, Recorder};
 use super::source::{Item, Source};
 use crate::bytes::counted;
 use crate::cell::Cell;
-use crate::failure::{Failure, harmless};
+use crate::failure::Failure;
+use crate::name::{harmless, shown};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -204,8 +205,8 @@ impl Watcher {
         let (of, page_bytes) = (self.source.subject(), self.model.page_bytes);
         let path = path.map_or_else(|| free_name("watch", "jsonl"), Path::to_path_buf);
         let recorder = Recorder::begin(&path, of, page_bytes)?;
-        self.model.say(format!("recording to {}", harmless(&path.display().to_string())));
-        self.model.recording = Some(harmless(&path.display().to_string()));
+        self.model.say(format!("recording to {}", shown(&path)));
+        self.model.recording = Some(shown(&path));
         self.recorder = Some(recorder);
         self.list.hurry(Instant::now());
         Ok(())
@@ -220,7 +221,7 @@ impl Watcher {
     pub(super) fn end_recording(&mut self) -> Result<(), Failure> {
         let Some(recorder) = self.recorder.take() else { return Ok(()) };
         self.model.recording = None;
-        let name = harmless(&recorder.path().display().to_string());
+        let name = shown(recorder.path());
         let frames = recorder.end()?;
         self.model.say(format!("recorded {} to {name}", counted(frames, "frame")));
         Ok(())
