@@ -203,8 +203,8 @@ impl MmapOptions {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn map_if_safe<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap, MapIfSafeError> {
-        // A descriptor of our own: safe code of another thread may close the one that it is told by,
-        // so that its number means another file before this one is mapped.
+        // A descriptor of our own: safe code of another thread may close the one that was told, so
+        // that its number means another file before this one is mapped.
         let number = file.as_raw_desc();
         let file = inner::lent(&number).and_then(|file| file.try_clone_to_owned());
         let file = file.map_err(MapIfSafeError::map_failed_with)?;

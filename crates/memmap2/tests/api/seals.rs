@@ -69,8 +69,8 @@ fn an_ordinary_file_is_not_safe() {
     assert_eq!(std::io::Error::from(refused).raw_os_error(), Some(libc::EBADF));
 }
 
-/// A number is no file: what is mapped is what was looked at, though another thread gives the number
-/// to another file meanwhile.
+/// A number is no file: what is mapped is what was looked at, though another thread gives the
+/// number to another file meanwhile.
 #[test]
 fn what_was_looked_at_is_mapped() {
     let (sealed, scratch) = (memory_file(b"sealed"), Scratch::with(b"others"));
