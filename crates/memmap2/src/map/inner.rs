@@ -66,8 +66,8 @@ impl Inner {
         self.len = self.raw.len();
         fault::settle();
         // SAFETY: the resolver is async-signal-safe; it answers `Retry` only for a page that the
-        // kernel has brought in, or that it has replaced by zeros: not where a slice is lent without
-        // a promise (`Repair::Never`); elsewhere that is a part of the promise.
+        // kernel has brought in, or that it has replaced by zeros: not where a slice is lent
+        // without a promise (`Repair::Never`); elsewhere that is a part of the promise.
         unsafe { self.raw.on_fault(fault::resolve, self.repair.data()) }
     }
 
