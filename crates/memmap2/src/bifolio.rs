@@ -23,8 +23,11 @@
 //! wrong byte than none, and not a way to make them right. Bifolio's own maps make the fault an
 //! error.
 //!
-//! A write to a map that is read-only, a jump into one, a broken memory module: these are never
-//! repaired; the default policy's line is all that is added to what they would do.
+//! Memory ([`MmapMut::map_anon`](crate::MmapMut::map_anon)) and what
+//! [`Mmap::map_if_safe`](crate::Mmap::map_if_safe) maps are lent as slices without `unsafe`, so
+//! nothing of them is ever replaced. Nor are a write to a map that is read-only, a jump into one, a
+//! broken memory module repaired: the default policy's line is all that is added to what they would
+//! do.
 //!
 //! # Limits
 //!

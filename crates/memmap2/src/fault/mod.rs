@@ -13,4 +13,4 @@ pub use policy::{OnFault, VARIABLE, on_fault, set_on_fault};
 pub use record::{Fault, Faults, take_faults};
 
 pub(crate) use policy::settle;
-pub(crate) use resolve::resolve;
+pub(crate) use resolve::{Repair, resolve};

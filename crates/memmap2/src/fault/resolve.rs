@@ -20,13 +20,31 @@ const HINT: &str = "; BIFOLIO_MEMMAP2_FAULT=zero reads zeros instead";
 /// What is said of the first page that was replaced, and of no other.
 const FIRST: &str = "; it reads as zeros now, and so will others without a word";
 
-/// As [`Resolver`](bifolio_map::fault::Resolver).
+/// What may be done about a fault in a map, beside telling of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repair {
+    /// Nothing: its bytes are lent as a slice to one who has promised nothing, so they never change
+    /// under him.
+    Never,
+    /// What the policy says: whoever made the map has answered for its bytes, or gets none but by
+    /// pointers.
+    ByPolicy,
+}
+
+impl Repair {
+    /// What [`resolve`] takes.
+    pub(crate) const fn data(self) -> usize {
+        self as usize
+    }
+}
+
+/// As [`Resolver`](bifolio_map::fault::Resolver), with [`Repair::data`].
 ///
 /// # Safety
 ///
 /// To be called by the dispatcher, for a range that a map of this crate owns and was registered
 /// with.
-pub(crate) unsafe fn resolve(info: &Info, _: usize) -> Resolution {
+pub(crate) unsafe fn resolve(info: &Info, repair: usize) -> Resolution {
     // To guarded access a fault is a value.
     if info.is_guarded {
         return Resolution::Decline;
@@ -35,16 +53,17 @@ pub(crate) unsafe fn resolve(info: &Info, _: usize) -> Resolution {
     let (site, mut text) = desk.room();
     let found = site.look_up(info.addr);
     let site = found.is_ok().then_some(&*site);
-    let is_gone = info.cause() == Cause::Unbacked;
-    if is_gone
-        && now() == OnFault::Zero
+    let is_mendable = info.cause() == Cause::Unbacked && repair == Repair::ByPolicy.data();
+    let is_asked_for = now() == OnFault::Zero;
+    if is_mendable
+        && is_asked_for
         && let Some(site) = site
         && !site.is_executable()
     {
         // SAFETY: the caller's promise.
         return unsafe { mend(info, site, &mut text) };
     }
-    say(info, site, &mut text, if is_gone { &HINT } else { &"" });
+    say(info, site, &mut text, if is_mendable && !is_asked_for { &HINT } else { &"" });
     Resolution::Decline
 }
 

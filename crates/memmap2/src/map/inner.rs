@@ -17,7 +17,7 @@
 
 use super::RemapOptions;
 use super::descriptor::MmapRawDescriptor;
-use crate::fault;
+use crate::fault::{self, Repair};
 use bifolio_map::{Errno, Error, ErrorKind, Options, Protection, RawMap, Sharing};
 use std::io;
 use std::ops::Range;
@@ -27,6 +27,7 @@ use std::ptr::NonNull;
 pub(super) struct Inner {
     ptr: NonNull<u8>,
     len: usize,
+    repair: Repair,
     raw: RawMap,
 }
 
@@ -42,18 +43,19 @@ impl Inner {
         file: &MmapRawDescriptor,
         sharing: Sharing,
         protection: Protection,
+        repair: Repair,
     ) -> io::Result<Inner> {
         let mapped = options.raw_file(lent(file)?, sharing, protection);
-        Inner::watched(mapped.map_err(error)?)
+        Inner::watched(mapped.map_err(error)?, repair)
     }
 
     /// Maps memory.
     pub(super) fn map_anon(options: &Options, len: usize) -> io::Result<Inner> {
-        Inner::watched(options.raw_anon(len).map_err(error)?)
+        Inner::watched(options.raw_anon(len).map_err(error)?, Repair::Never)
     }
 
-    fn watched(raw: RawMap) -> io::Result<Inner> {
-        let mut inner = Inner { ptr: NonNull::dangling(), len: 0, raw };
+    fn watched(raw: RawMap, repair: Repair) -> io::Result<Inner> {
+        let mut inner = Inner { ptr: NonNull::dangling(), len: 0, repair, raw };
         inner.watch().map_err(error)?;
         Ok(inner)
     }
@@ -64,9 +66,9 @@ impl Inner {
         self.len = self.raw.len();
         fault::settle();
         // SAFETY: the resolver is async-signal-safe; it answers `Retry` only for a page that the
-        // kernel has brought in or that it has replaced by zeros, which whoever chose that policy
-        // has agreed to.
-        unsafe { self.raw.on_fault(fault::resolve, 0) }
+        // kernel has brought in, or that it has replaced by zeros: not where a slice is lent
+        // without a promise (`Repair::Never`); elsewhere that is a part of the promise.
+        unsafe { self.raw.on_fault(fault::resolve, self.repair.data()) }
     }
 
     #[inline]

@@ -12,6 +12,8 @@ use crate::common::page;
 use crate::run;
 use memmap2::bifolio::{Faults, OnFault, on_fault, set_on_fault, take_faults};
 use memmap2::{MmapMut, MmapOptions};
+use std::fs::File;
+use std::os::fd::FromRawFd;
 
 pub(crate) const SCENARIOS: &[(&str, fn())] = &[
     ("zero-read", zero_read),
@@ -24,6 +26,8 @@ pub(crate) const SCENARIOS: &[(&str, fn())] = &[
     ("zero-exec", zero_exec),
     ("zero-unmap", zero_unmap),
     ("empty-pool", write_to_huge_pages_that_are_not_there),
+    ("zero-safe", zero_safe),
+    ("zero-memory", zero_memory),
     ("policy", policy_is_what_was_said),
     ("call-wins", call_wins),
 ];
@@ -207,6 +211,50 @@ fn zero_exec() {
 #[test]
 fn code_is_never_replaced_by_zeros() {
     run("zero-exec", Some("zero")).assert_killed(libc::SIGBUS).assert_said(&["cannot read "]);
+}
+
+/// A sealed file of huge pages, of which the pool may have none.
+fn zero_safe() {
+    let flags = libc::MFD_ALLOW_SEALING | libc::MFD_HUGETLB;
+    let fd = unsafe { libc::memfd_create(c"safe".as_ptr(), flags) };
+    let file = unsafe { File::from_raw_fd(fd) };
+    file.set_len(HUGE as u64).unwrap();
+    let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_WRITE;
+    assert_eq!(unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, seals) }, 0);
+    match MmapOptions::new().no_reserve_swap().map_if_safe(&file) {
+        Ok(map) => drain(&map),
+        Err(error) => println!("skipped: {error}"),
+    }
+}
+
+fn zero_memory() {
+    match MmapOptions::new().huge(None).no_reserve_swap().len(HUGE).map_anon() {
+        Ok(map) => drain(&map),
+        Err(error) => println!("skipped: {error}"),
+    }
+}
+
+/// Sixteen gigabytes.
+const HUGE: usize = 16 << 30;
+
+/// Touches the start of each huge page until the pool is empty.
+fn drain(map: &[u8]) {
+    (0..map.len()).step_by(2 << 20).for_each(|at| _ = touch(map, at));
+    println!("skipped: the pool has {} bytes", map.len());
+}
+
+/// Whoever gets a slice without `unsafe` has promised nothing, so it never changes under him.
+#[test]
+fn what_was_mapped_without_a_promise_is_never_replaced() {
+    for scenario in ["zero-safe", "zero-memory"] {
+        let end = run(scenario, Some("zero"));
+        assert!(!end.stderr.contains("zeros"), "{}", end.stderr);
+        let stdout = String::from_utf8_lossy(&end.output.stdout);
+        match stdout.lines().find(|line| line.contains("skipped")) {
+            Some(reason) => println!("{reason}"),
+            None => _ = end.assert_killed(libc::SIGBUS).assert_said(&["cannot read "]),
+        }
+    }
 }
 
 /// Pages that were replaced are unmapped with the map, and the addresses serve others.
