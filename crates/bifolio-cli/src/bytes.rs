@@ -75,9 +75,33 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// A part in whole percent, rounded down, so that only all is 100; of nothing there is no part.
+pub(crate) fn percent(part: u64, all: u64) -> Option<u64> {
+    let percent = (u128::from(part) * 100).checked_div(u128::from(all))?;
+    Some(u64::try_from(percent).unwrap_or(u64::MAX))
+}
+
+/// A part in percent, to stand behind what it is a part of; empty where that is nothing.
+pub(crate) fn share(part: u64, all: u64) -> String {
+    percent(part, all).map_or_else(String::new, |percent| format!(" ({percent} %)"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_all_is_a_hundred_percent() {
+        for (part, all, text) in [
+            (0, 7, " (0 %)"),
+            (999, 1000, " (99 %)"),
+            (7, 7, " (100 %)"),
+            (u64::MAX - 1, u64::MAX, " (99 %)"),
+            (0, 0, ""),
+        ] {
+            assert_eq!(share(part, all), text);
+        }
+    }
 
     #[test]
     fn sizes_have_units_and_bases() {

@@ -1,5 +1,6 @@
 //! How far long work is: one line on standard error, on a terminal, and only after a while.
 
+use crate::bytes::percent;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,7 @@ impl Progress {
         }
         self.next = Instant::now() + EVERY;
         self.is_shown = true;
-        let percent = u128::from(done) * 100 / u128::from(self.total);
+        let percent = percent(done, self.total).unwrap_or(100);
         // Nobody is hurt where it cannot be shown.
         let _ = write!(io::stderr(), "\r{percent:3} % of {}\x1b[K", self.what);
     }

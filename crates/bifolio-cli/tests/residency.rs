@@ -272,6 +272,23 @@ fn a_file_of_somebody_else_is_unknown_and_never_all_there() {
 }
 
 #[test]
+fn nothing_is_no_part_of_nothing() {
+    let dir = Dir::new();
+    let (path, empty) = (dir.write("file", &[7; 5000]), dir.write("empty", b""));
+    for command in ["residency", "touch"] {
+        let shown = text(&run([command, &empty]));
+        assert!(shown.contains("0 B in 0 pages\n") && !shown.contains("100 %"), "{shown}");
+    }
+    for command in ["residency", "touch"] {
+        let Some(mut nobody) = common::as_nobody(&dir) else { return };
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+        let shown = text(&nobody.args([command, &path, &empty]).output().unwrap());
+        // The empty file is known, and says nothing of the other.
+        assert!(shown.contains("unknown  ") && !shown.contains(" in memory  "), "{shown}");
+    }
+}
+
+#[test]
 fn what_cannot_be_looked_at_is_said_and_does_not_hide_the_rest() {
     let dir = Dir::new();
     let (path, pipe) = (dir.write("file", &[7; 5000]), dir.file("pipe"));

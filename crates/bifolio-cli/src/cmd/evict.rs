@@ -2,8 +2,7 @@
 //!
 //! No byte is lost: what is newer than the disk stays, or is written first.
 
-use super::residency::percent;
-use crate::bytes::{counted, grouped, human};
+use crate::bytes::{counted, grouped, human, share};
 use crate::cell::why;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
@@ -180,9 +179,9 @@ impl Answer {
         let named = if args.verbose { usize::MAX } else { NAMED_MAX };
         for file in self.stayed.iter().take(named) {
             let (pages, all) = (counted(file.resident_pages, "page"), grouped(file.total_pages));
-            let share = percent(file.resident_pages, file.total_pages);
+            let share = share(file.resident_pages, file.total_pages);
             let path = shown(&file.path);
-            writeln!(console, "{path}: {pages} of {all} stayed ({share} %)")?;
+            writeln!(console, "{path}: {pages} of {all} stayed{share}")?;
             for reason in &file.reasons {
                 writeln!(console, "  {}", reason.text(args.flush))?;
             }

@@ -3,8 +3,7 @@
 //! It reads what is absent and has data; holes are zeros that no disk holds, and are read when they
 //! are asked for. It cannot keep anything in memory: that is what locks are for.
 
-use super::residency::percent;
-use crate::bytes::{counted, human};
+use crate::bytes::{counted, human, share};
 use crate::cell::why;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
@@ -210,11 +209,11 @@ impl Touched {
         let (files, all) = (counted(self.files, "file"), human(self.len_bytes));
         let (read, seconds) = (human(self.read_bytes), self.seconds);
         writeln!(console, "{files}, {all}: {read} read in {seconds:.3} s")?;
-        if self.files > self.unknown_files {
+        if self.total_pages > 0 || self.unknown_files == 0 {
             let (resident, total) = (self.resident_pages, self.total_pages);
             let bytes = human(resident.saturating_mul(page_size().bytes() as u64));
-            let (pages, share) = (counted(resident, "page"), percent(resident, total));
-            writeln!(console, "  in memory now   {bytes} in {pages} ({share} %)")?;
+            let (pages, share) = (counted(resident, "page"), share(resident, total));
+            writeln!(console, "  in memory now   {bytes} in {pages}{share}")?;
         }
         if self.hole_bytes > 0 {
             let holes = human(self.hole_bytes);

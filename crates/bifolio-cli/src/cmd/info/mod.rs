@@ -3,7 +3,7 @@
 mod mounts;
 mod pages;
 
-use crate::bytes::{counted, grouped, human};
+use crate::bytes::{counted, grouped, human, share};
 use crate::cell::{self, Cell};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
@@ -153,12 +153,12 @@ impl<'a> Info<'a> {
         };
         writeln!(
             console,
-            "  in memory   {} of {} pages ({} of {}, {:.0} %)",
+            "  in memory   {} of {} pages, {} of {}{}",
             grouped(all.resident_pages),
             grouped(all.total_pages),
             human(all.resident_bytes()),
             human(all.total_pages * page_size().bytes() as u64),
-            (all.fraction() * 100.0).floor(),
+            share(all.resident_pages, all.total_pages),
         )?;
         if let Some(cache) = all.cache {
             writeln!(

@@ -4,7 +4,6 @@
 
 use super::snapshot::{Moment, Name, Snapshot};
 use crate::failure::Failure;
-use crate::name::shown;
 use bifolio::ErrorKind;
 use std::ffi::OsString;
 use std::io;
@@ -58,7 +57,7 @@ const LOOK_SHARE: u32 = 4;
 
 /// A command that runs.
 pub(super) struct Running {
-    name: String,
+    words: Vec<Name>,
     child: Child,
     start: Instant,
 }
@@ -76,19 +75,23 @@ impl Running {
     /// Starts a command. What it writes to standard output goes to standard error: standard output
     /// is ours.
     pub(super) fn start(words: &[OsString]) -> Result<Running, Failure> {
-        let name = shown(&words[0]);
         let child = Command::new(&words[0])
             .args(&words[1..])
             .stdout(Stdio::from(io::stderr()))
             .spawn()
             .map_err(|error| Failure::file(words[0].as_ref(), error))?;
-        Ok(Running { name, child, start: Instant::now() })
+        let words = words.iter().map(|word| Name::of(word.as_encoded_bytes())).collect();
+        Ok(Running { words, child, start: Instant::now() })
     }
 
     fn look(&self) -> Result<Option<Snapshot>, Failure> {
         let after_start_seconds = self.start.elapsed().as_secs_f64();
         match Snapshot::take(self.child.id()) {
             Ok(mut snapshot) => {
+                if snapshot.command.is_empty() {
+                    // It has begun, and the kernel has not yet put its words there.
+                    snapshot.command.clone_from(&self.words);
+                }
                 snapshot.moment = Some(Moment { after_start_seconds, before_end_seconds: None });
                 Ok(Some(snapshot))
             }
@@ -106,7 +109,7 @@ impl Running {
             std::thread::sleep(rest.min(PAUSE_MAX / 10));
         }
         self.look()?.ok_or_else(|| {
-            let text = format!("{} ended before {time:?} had passed", self.name);
+            let text = format!("{} ended before {time:?} had passed", self.name());
             Failure::message(text).with_help("--at end shows the last that can be seen of it")
         })
     }
@@ -135,7 +138,7 @@ impl Running {
         };
         let lasted = self.start.elapsed().as_secs_f64();
         let (Some(mut last), Some((most, mut top))) = (last, peak) else {
-            let text = format!("{} ended before it could be looked at", self.name);
+            let text = format!("{} ended before it could be looked at", self.name());
             return Err(Failure::message(text).with_help("its memory is gone with it"));
         };
         for snapshot in [&mut last, &mut top] {
@@ -158,13 +161,12 @@ impl Running {
     }
 
     fn lost(&self, error: io::Error) -> Failure {
-        Failure::file(self.name.as_ref(), error)
+        Failure::file(self.name().as_ref(), error)
     }
-}
 
-/// The name of a command as text, for a note about its end.
-pub(super) fn name(words: &[OsString]) -> String {
-    Name::of(words[0].as_encoded_bytes()).shown()
+    fn name(&self) -> String {
+        self.words[0].shown()
+    }
 }
 
 #[cfg(test)]

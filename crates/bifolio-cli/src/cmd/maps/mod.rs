@@ -10,6 +10,7 @@ mod table;
 use crate::bytes::counted;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
+use crate::name::shown;
 use command::{At, Running};
 use diff::Diff;
 use kind::Kind;
@@ -244,11 +245,8 @@ fn note(words: &[OsString], status: ExitStatus, console: &mut Console) -> Result
     if !status.success() {
         console.flush()?;
         // An error of standard error itself has nowhere to go.
-        let _ = writeln!(
-            std::io::stderr(),
-            "bifolio: maps {} ended with {status}",
-            command::name(words)
-        );
+        let _ =
+            writeln!(std::io::stderr(), "bifolio: maps {} ended with {status}", shown(&words[0]));
     }
     Ok(())
 }

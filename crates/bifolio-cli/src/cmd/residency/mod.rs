@@ -4,7 +4,7 @@ mod restore;
 mod snapshot;
 mod totals;
 
-use crate::bytes::{counted, grouped, human};
+use crate::bytes::{counted, grouped, human, percent};
 use crate::cell::{self, Cell, bar};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
@@ -24,7 +24,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use totals::Totals;
-pub(super) use totals::percent;
 
 /// Show how much of files is in memory
 ///
@@ -225,11 +224,11 @@ impl Report<'_> {
 
     fn row(&mut self, path: &Path, look: &Look, console: &mut Console) -> Result<(), Failure> {
         let share = match look.residency {
-            // What has no pages is neither in memory nor out of it.
-            Residency::Known(pages) if pages.total_pages == 0 => "  - %".to_owned(),
-            Residency::Known(pages) => {
-                format!("{:3} %", percent(pages.resident_pages, pages.total_pages))
-            }
+            Residency::Known(pages) => match percent(pages.resident_pages, pages.total_pages) {
+                Some(percent) => format!("{percent:3} %"),
+                // What has no pages is neither in memory nor out of it.
+                None => "  - %".to_owned(),
+            },
             _ => "  ? %".to_owned(),
         };
         let cells = bar(&look.cells, console);

@@ -1,6 +1,6 @@
 //! The sums over all files, and what is said of what was not counted.
 
-use crate::bytes::{counted, human};
+use crate::bytes::{counted, human, share};
 use crate::cell::why;
 use crate::console::Console;
 use crate::failure::Failure;
@@ -87,7 +87,7 @@ impl Totals {
         }
         let pages = counted(self.total_pages + self.unknown_pages(), "page");
         writeln!(console, "{what}: {} in {pages}", human(self.len_bytes))?;
-        if self.files > self.unknown_files || self.files == 0 {
+        if self.total_pages > 0 || self.unknown_files == 0 {
             self.print_known(console)?;
         }
         if self.unknown_files > 0 {
@@ -111,8 +111,7 @@ impl Totals {
             let bytes = human(pages.saturating_mul(page_size().bytes() as u64));
             writeln!(console, "  {name:<15} {bytes} in {}{note}", counted(pages, "page"))
         };
-        let share = percent(self.resident_pages, self.total_pages);
-        line("in memory", self.resident_pages, &format!(" ({share} %)"))?;
+        line("in memory", self.resident_pages, &share(self.resident_pages, self.total_pages))?;
         for (name, pages) in [
             ("newer than disk", self.dirty_pages),
             ("being written", self.writeback_pages),
@@ -146,27 +145,5 @@ impl Totals {
             }
         }
         Ok(())
-    }
-}
-
-/// A part in whole percent, rounded down, so that only all is 100; nothing of nothing is all.
-pub(crate) fn percent(part: u64, all: u64) -> u64 {
-    match all {
-        0 => 100,
-        _ => (u128::from(part) * 100 / u128::from(all)) as u64,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::percent;
-
-    #[test]
-    fn only_all_is_a_hundred_percent() {
-        for (part, all, expected) in
-            [(0, 7, 0), (999, 1000, 99), (7, 7, 100), (0, 0, 100), (u64::MAX - 1, u64::MAX, 99)]
-        {
-            assert_eq!(percent(part, all), expected);
-        }
     }
 }

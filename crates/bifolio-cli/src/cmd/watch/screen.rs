@@ -5,7 +5,7 @@ use super::keys;
 use super::model::Model;
 use super::places::Places;
 use super::source::{Item, Subject};
-use crate::bytes::{grouped, human};
+use crate::bytes::{grouped, human, percent};
 use crate::cell::{self, Cell};
 use crate::wrap::wrap;
 use ratatui::buffer::Buffer;
@@ -113,10 +113,8 @@ impl Model {
         let name = shortened(&item.name, name_width.max(width.saturating_sub(2).min(8)));
         let style = if is_selected { BOLD } else { Style::new() };
         let part = match &item.totals {
-            Ok(totals) if totals.total_pages > 0 => {
-                format!("{}%", totals.resident_pages * 100 / totals.total_pages)
-            }
-            Ok(_) => "-".to_owned(),
+            Ok(totals) => percent(totals.resident_pages, totals.total_pages)
+                .map_or_else(|| "-".to_owned(), |percent| format!("{percent}%")),
             Err(_) => "?".to_owned(),
         };
         let text = format!(
