@@ -11,10 +11,15 @@ use crate::failure::Failure;
 use crate::holes;
 use crate::input::file_path;
 use crate::name::shown;
-use bifolio::{Access, FileMap, Pages, Residency, Route};
+use bifolio::memory::CachedFile;
+use bifolio::{Access, Backend, FileMap, Options, Residency, Route};
 use std::fs::Metadata;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+/// For how many windows the holes are kept: those of the grid, the bar and a recording.
+const WINDOWS_MAX: usize = 3;
 
 /// The files, and the list that is made of them.
 pub(super) struct Files {
@@ -25,11 +30,14 @@ pub(super) struct Files {
 /// A file.
 struct Watched {
     path: PathBuf,
+    file: CachedFile,
+    /// For its holes; nothing is mapped, which would be one more thing to ask about.
     map: FileMap,
     /// What its metadata said when it was opened.
     opened: State,
     note: &'static str,
-    holes: Option<KnownHoles>,
+    /// The latest last.
+    holes: Vec<KnownHoles>,
 }
 
 /// What tells one state of a file from another.
@@ -114,14 +122,15 @@ impl Source for Files {
 
 impl Watched {
     fn open(path: &Path) -> Result<Watched, Failure> {
-        let map = FileMap::open(path)?;
+        let map = Options::new().backend(Backend::Read).open(path)?;
         if map.backend() == Route::Loaded {
             let name = shown(path);
             return Err(Failure::message(format!("{name}: it has no pages that could be watched")));
         }
-        let stat = std::fs::metadata(path).map_err(|error| Failure::file(path, error))?;
+        let file = CachedFile::open(None, path)?;
+        let stat = file.file().metadata().map_err(|error| Failure::file(path, error))?;
         let opened = State::from(&stat);
-        Ok(Watched { path: path.to_path_buf(), map, opened, note: "", holes: None })
+        Ok(Watched { path: path.to_path_buf(), file, map, opened, note: "", holes: vec![] })
     }
 
     /// Opens it again where it has another length now, or its name another file.
@@ -151,7 +160,7 @@ impl Watched {
 
     fn item(&self, id: u64) -> Item {
         let len = self.map.len();
-        let totals = match self.map.residency(0..len) {
+        let totals = match self.count(0..len as u64) {
             Ok(Residency::Known(pages)) => Ok(pages.into()),
             Ok(Residency::Unknown(reason)) => Err(cell::why(reason).to_owned()),
             Ok(_) => Err("the kernel does not tell".to_owned()),
@@ -167,11 +176,19 @@ impl Watched {
         }
     }
 
+    /// Counts the pages of the cache.
+    fn count(&self, range: Range<u64>) -> bifolio::Result<Residency> {
+        let mut answer = [Residency::default()];
+        self.file.residency(range, &mut answer)?;
+        let [answer] = answer;
+        Ok(answer)
+    }
+
     fn look(&mut self, window: &Window, cells: &mut [Cell]) {
         let end = self.map.len() as u64;
         cached::fill(window, cells, &mut |range| {
-            let range = range.start.min(end) as usize..range.end.min(end) as usize;
-            self.map.residency(range).map_or(Answer::UNKNOWN, Answer::from)
+            let range = range.start.min(end)..range.end.min(end);
+            self.count(range).map_or(Answer::UNKNOWN, Answer::from)
         });
         for (cell, is_hole) in cells.iter_mut().zip(self.holes(window)) {
             if *is_hole && matches!(cell, Cell::Absent | Cell::PushedOut) {
@@ -182,19 +199,28 @@ impl Watched {
 
     /// Which cells are holes: asked again only where the file or the window has changed.
     fn holes(&mut self, window: &Window) -> &[bool] {
+        self.holes.retain(|known| known.state == self.opened);
+        let found = self.holes.iter().position(|known| known.window == *window);
+        let known = match found {
+            Some(index) => self.holes.remove(index),
+            None => self.look_for_holes(window),
+        };
+        if self.holes.len() == WINDOWS_MAX {
+            self.holes.remove(0);
+        }
+        self.holes.push(known);
+        self.holes.last().map_or(&[], |known| &known.are_holes)
+    }
+
+    fn look_for_holes(&self, window: &Window) -> KnownHoles {
         let end = self.map.len() as u64;
-        let is_known = |known: &KnownHoles| known.window == *window && known.state == self.opened;
-        let known = self.holes.take().filter(is_known).unwrap_or_else(|| {
-            let are_holes = window.equal_parts().map(|part| {
-                let bytes = window.bytes(part.clone());
-                let range = bytes.start.min(end) as usize..bytes.end.min(end) as usize;
-                // A file that is cut meanwhile tells nothing until it is opened again.
-                holes::of_parts(&self.map, range, part.len())
-                    .unwrap_or_else(|_| vec![false; part.len()])
-            });
-            let are_holes = are_holes.concat();
-            KnownHoles { window: window.clone(), state: self.opened, are_holes }
+        let are_holes = window.equal_parts().map(|part| {
+            let bytes = window.bytes(part.clone());
+            let range = bytes.start.min(end) as usize..bytes.end.min(end) as usize;
+            // A file that is cut meanwhile tells nothing until it is opened again.
+            holes::of_parts(&self.map, range, part.len())
+                .unwrap_or_else(|_| vec![false; part.len()])
         });
-        &self.holes.insert(known).are_holes
+        KnownHoles { window: window.clone(), state: self.opened, are_holes: are_holes.concat() }
     }
 }
