@@ -8,6 +8,7 @@
 use super::descriptor::MmapAsRawDesc;
 use super::inner::{self, Inner};
 use super::{MapIfSafeError, Mmap, MmapMut, MmapRaw, safe};
+use crate::fault::Repair;
 use bifolio_map::page::PageSize;
 use bifolio_map::{Errno, HugePages, Options, Protection, Sharing};
 use std::io;
@@ -115,7 +116,8 @@ impl MmapOptions {
         sharing: Sharing,
         protection: Protection,
     ) -> io::Result<Inner> {
-        Inner::map_file(&self.for_file(), &file.as_raw_desc(), sharing, protection)
+        let (options, file) = (self.for_file(), file.as_raw_desc());
+        Inner::map_file(&options, &file, sharing, protection, Repair::ByPolicy)
     }
 
     /// Maps a file to be read.
@@ -201,8 +203,8 @@ impl MmapOptions {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn map_if_safe<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap, MapIfSafeError> {
-        // A descriptor of our own: safe code of another thread may close the one that it is told
-        // by, so that its number means another file before this one is mapped.
+        // A descriptor of our own: safe code of another thread may close the one that was told, so
+        // that its number means another file before this one is mapped.
         let number = file.as_raw_desc();
         let file = inner::lent(&number).and_then(|file| file.try_clone_to_owned());
         let file = file.map_err(MapIfSafeError::map_failed_with)?;
@@ -211,7 +213,8 @@ impl MmapOptions {
         let len = len.map_err(MapIfSafeError::map_failed_with)?;
         safe::check(file.as_fd(), self.offset, len)?;
         let file = (&file).as_raw_desc();
-        Inner::map_file(&options.len(len), &file, Sharing::File, Protection::Read)
+        let (sharing, protection) = (Sharing::File, Protection::Read);
+        Inner::map_file(&options.len(len), &file, sharing, protection, Repair::Never)
             .map(Mmap::from_inner)
             .map_err(MapIfSafeError::map_failed_with)
     }
