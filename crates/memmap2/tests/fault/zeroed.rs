@@ -287,21 +287,19 @@ fn write_to_huge_pages_that_are_not_there() {
         return println!("skipped: there are huge pages here, or none can be");
     };
     write(&mut map, page(), 5);
-    assert_eq!((touch(&map, page()), touch(&map, 0)), (5, 0));
-    assert_eq!(take_faults().list.len(), 1);
-    drop(map);
 }
 
-/// Small pages take their place, and so nothing is lost.
+/// A forked child may have lost a page that it had: zeros would change bytes under a slice.
 #[test]
-fn huge_pages_that_are_not_there_are_told_and_replaced_whole() {
-    let end = run("empty-pool", Some("zero")).assert_lived();
-    if String::from_utf8_lossy(&end.output.stdout).contains("skipped: ") {
-        return eprintln!("skipped: there are huge pages here, or none can be");
+fn huge_pages_that_are_not_there_are_told_and_never_replaced() {
+    for policy in ["zero", "abort"] {
+        let end = run("empty-pool", Some(policy));
+        if String::from_utf8_lossy(&end.output.stdout).contains("skipped: ") {
+            return eprintln!("skipped: there are huge pages here, or none can be");
+        }
+        let end = end.assert_killed(libc::SIGBUS);
+        end.assert_said(&["huge pages: their pool is empty (SIGBUS"]);
     }
-    end.assert_said(&["huge pages: their pool is empty (SIGBUS"]);
-    let end = run("empty-pool", Some("abort")).assert_killed(libc::SIGBUS);
-    end.assert_said(&["huge pages: their pool is empty (SIGBUS"]);
 }
 
 fn policy_is_what_was_said() {
