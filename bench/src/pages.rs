@@ -117,7 +117,8 @@ fn tree(dir: &Path, scale: Scale) -> Vec<Outcome> {
     // None is in memory, so that none can leave it between two answers.
     let mut evict = Command::new(bifolio());
     evict.args(["evict", "--flush", "--quiet", "tree"]).current_dir(dir);
-    assert!(evict.status().unwrap().success());
+    // A page that the file system is at work on stays.
+    assert!((0..20).any(|_| evict.status().unwrap().success()), "pages stay");
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     beside_peers("100,000 files in a tree", dir, (&["tree"], &names), scale.rounds)
 }
