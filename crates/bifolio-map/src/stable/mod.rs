@@ -115,7 +115,7 @@ impl Stable {
     }
 
     /// What has become of the lease, where that is the way; waits for the end of a break that is
-    /// being answered.
+    /// being answered. A forked child is told how it stood at the fork.
     pub fn lease(&self) -> Option<LeaseState> {
         match &self.owner {
             Owner::Leased(leased) => Some(leased.state()),

@@ -6,9 +6,12 @@
 #![allow(unsafe_code, reason = "limits and forks of libc")]
 #![allow(clippy::undocumented_unsafe_blocks, reason = "an attack's argument is that it is one")]
 
+use crate::media::empty_as_reader;
 use crate::scratch::{Scratch, assert_plays, child, lease_time, pattern};
 use crate::{await_answer, await_break, break_leases, lease, policy, readable};
-use bifolio_map::{Advice, AnonMap, FileMap, LeaseState, Options, Pages, Refusal, Rung, page};
+use bifolio_map::{
+    Access, Advice, AnonMap, FileMap, LeaseState, Options, Pages, Refusal, Rung, page,
+};
 use std::fs;
 use std::io::Write;
 use std::sync::Barrier;
@@ -127,15 +130,46 @@ pub(crate) fn fork() {
             let is_kept = own.iter().all(|map| map.iter().all(|&byte| byte == 0));
             unsafe { libc::_exit(i32::from(!(is_refused && is_gone && is_kept))) }
         }
-        pid => {
-            let mut status = 0;
-            assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
-            assert_eq!(status, 0);
-        }
+        child => assert_ends_well(child),
     }
     assert_eq!(stable.lease(), Some(LeaseState::Held));
     let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.write_all(&[0; LEN]).unwrap();
     assert!(*stable == *content);
     assert_eq!(stable.lease(), Some(LeaseState::Copied { unreadable_bytes: 0 }));
+}
+
+fn assert_ends_well(child: libc::pid_t) {
+    let mut status = 0;
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0);
+}
+
+#[test]
+fn a_forked_child_unmaps_nothing_that_it_did_not_get() {
+    let _time = lease_time::steady();
+    assert_plays(&mut child("fork-later"));
+}
+
+/// The break is over, and bytes were lost by it: their addresses are the child's to use.
+pub(crate) fn fork_later() {
+    let scratch = Scratch::new();
+    let path = scratch.file("file", &pattern(LEN));
+    let stable = lease(&path);
+    empty_as_reader(&path);
+    break_leases(&path);
+    if await_answer(&stable) == (LeaseState::Copied { unreadable_bytes: 0 }) {
+        return println!("skipped: this kernel tells of a reader who empties a file");
+    }
+    match unsafe { libc::fork() } {
+        0 => {
+            let (place, len) = (stable.as_ptr().addr(), stable.len());
+            let mut own = Options::new().at_exactly(place).anon(len);
+            let is_written = own.as_mut().map(|own| own[0] = 7).is_ok();
+            drop(stable);
+            let is_kept = own.is_ok_and(|own| own.load::<u8>(0) == Ok(7));
+            unsafe { libc::_exit(i32::from(!(is_written && is_kept))) }
+        }
+        child => assert_ends_well(child),
+    }
 }

@@ -86,6 +86,7 @@ fn scenarios() {
         None => {}
         Some("areas") => limits::areas(),
         Some("fork") => limits::fork(),
+        Some("fork-later") => limits::fork_later(),
         Some("full-queue") => limits::full_queue(),
         Some("holder") => lost::holder(),
         Some("no-areas") => limits::no_areas(),

@@ -67,7 +67,7 @@ fn runs(command: &mut Command) -> bool {
 }
 
 /// Empties the file without opening it for writing, of which Linux tells no holder of a read lease.
-fn empty_as_reader(path: &Path) {
+pub(crate) fn empty_as_reader(path: &Path) {
     let flags = libc::O_RDONLY | libc::O_TRUNC;
     // The standard library wants write access for `truncate`.
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).unwrap();

@@ -160,29 +160,50 @@ impl Missing {
 
 #[cfg(test)]
 mod tests {
-    use crate::error::Result;
     use crate::object::Object;
-    use crate::stable::lease::{LeaseState, lease};
+    use crate::stable::lease::{LeaseState, Leased, lease};
     use crate::stable::{Policy, Source};
     use core::sync::atomic::Ordering;
     use std::fs::{self, File};
     use std::os::fd::AsFd;
 
-    #[test]
-    fn what_nobody_wants_any_more_is_not_copied() -> Result<(), std::io::Error> {
-        let name = std::format!("bifolio-lease-unwanted-{}", std::process::id());
+    /// A lease on a file of five bytes that nobody else knows.
+    fn leased(name: &str) -> Option<Leased> {
+        let name = std::format!("bifolio-lease-{name}-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        fs::write(&path, "bytes")?;
-        let file = File::open(&path)?;
+        fs::write(&path, "bytes").unwrap();
+        let file = File::open(&path).unwrap();
         let source = Source { file: file.as_fd(), offset: 0, len: 5, object: &Object::OpenFile };
         // SAFETY: nobody else knows the file.
-        let leased = match lease(&source, &unsafe { Policy::new().lease() }) {
-            Ok(leased) => leased,
-            Err(refusal) => {
-                std::println!("skipped: {refusal}");
-                return Ok(());
-            }
-        };
+        let leased = lease(&source, &unsafe { Policy::new().lease() });
+        fs::remove_file(&path).unwrap();
+        leased.inspect_err(|refusal| std::println!("skipped: {refusal}")).ok()
+    }
+
+    /// In a child the helper is not there, which may have been at work.
+    #[test]
+    fn a_forked_child_waits_for_no_answer() {
+        let Some(leased) = leased("forked") else { return };
+        let at_work = leased.lease.reserve.lock().unwrap();
+        // SAFETY: the child calls nothing but what is to be tested, and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: it takes a number. Who waits for ever is ended by its signal.
+            unsafe { libc::alarm(10) };
+            let is_held = leased.state() == LeaseState::Held;
+            // SAFETY: nothing more of this process is used.
+            unsafe { libc::_exit(i32::from(!is_held)) };
+        }
+        drop(at_work);
+        let mut status = 0;
+        // SAFETY: the status is written to the word here.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0);
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_is_not_copied() {
+        let Some(leased) = leased("unwanted") else { return };
         leased.lease.is_dropped.store(true, Ordering::SeqCst);
         leased.lease.answer();
         assert_eq!(leased.state(), LeaseState::Held);
@@ -190,6 +211,5 @@ mod tests {
         leased.lease.answer();
         assert_eq!(leased.state(), LeaseState::Copied { unreadable_bytes: 0 });
         assert_eq!(leased.bytes(), b"bytes");
-        fs::remove_file(&path)
     }
 }

@@ -230,8 +230,9 @@ fn reserve(source: &Source<'_>, target: &Span, helper: &Helper) -> Result<Span, 
 }
 
 impl Lease {
-    fn state(&self) -> LeaseState {
-        if self.is_lost.get().is_none() {
+    /// `is_answered` says whether somebody here answers breaks.
+    fn state(&self, is_answered: bool) -> LeaseState {
+        if self.is_lost.get().is_none() && is_answered {
             // A writer may be going on already while the answer to his break is not yet written
             // down: wait for that.
             drop(self.reserve.lock().unwrap_or_else(PoisonError::into_inner));
@@ -262,15 +263,16 @@ impl Leased {
 
     /// What has become of the lease.
     pub(super) fn state(&self) -> LeaseState {
-        self.lease.state()
+        self.lease.state(self.helper.is_here())
     }
 }
 
 impl Drop for Leased {
     fn drop(&mut self) {
         if !self.helper.is_here() {
-            // In a child nothing is mapped there, the lease is its parent's, and the list may be
-            // locked for ever. The list, as the child has it, keeps the lease from being dropped.
+            // In a child the lease is its parent's, the list may be locked for ever, and what was
+            // not replaced is not mapped: its addresses may be another's by now. So all is kept.
+            core::mem::forget(Arc::clone(&self.lease));
             return;
         }
         self.lease.is_dropped.store(true, Ordering::SeqCst);
