@@ -147,8 +147,10 @@ impl Tracker {
     pub(crate) fn split(&self, at: usize) -> Result<(Tracker, Tracker), Errno> {
         match self {
             Tracker::PageTables(settled) => {
-                let half = || AtomicUsize::new(settled.load(Ordering::SeqCst));
-                Ok((Tracker::PageTables(half()), Tracker::PageTables(half())))
+                let settled = settled.load(Ordering::SeqCst);
+                // The pages before the cut are not the second half's to mark.
+                let half = |settled| Tracker::PageTables(AtomicUsize::new(settled));
+                Ok((half(settled), half(settled.max(at))))
             }
             Tracker::Shadow(shadow) => {
                 let (front, back) = shadow.split(at)?;

@@ -44,6 +44,24 @@ fn cuts<M: Subject>(mut map: M, way: Tracking, split: fn(M, usize) -> (M, M), jo
     assert_eq!(take(&map), [bytes(15..16)]);
 }
 
+/// The cut lies in what growth has shown and nobody has asked about yet.
+#[test]
+fn what_growth_has_shown_is_told_of_each_half_alone() {
+    for way in ways() {
+        for front_stays in [true, false] {
+            let mut map = Options::new().reserve(8 * page()).memfd("grown", page()).unwrap();
+            map.track_by(way).unwrap();
+            map.grow(8 * page()).unwrap();
+            let (front, back) = shared_halves(map, 4 * page());
+            assert_eq!(take(&front), [bytes(1..4)]);
+            // The pages before are another's, or nobody's.
+            let front = front_stays.then_some(front);
+            assert_eq!(take(&back), [bytes(0..4)]);
+            assert!(front.is_none_or(|front| take(&front).is_empty()));
+        }
+    }
+}
+
 fn shared_halves(map: SharedMap, at: usize) -> (SharedMap, SharedMap) {
     map.split_at(at).map_err(|(_, error)| error).unwrap()
 }
