@@ -4,8 +4,9 @@
 //!
 //! 0. Pages below `settled` are dirty where the page tables or the shadow say so; those from it on
 //!    all are, whatever is said of them: bytes that growth has shown, and what could not be marked.
-//! 1. `settled` rises only after the pages below it were marked dirty, so nothing is ever lost by
-//!    it: two that settle at once mark twice.
+//! 1. Who raises `settled` marks the pages that it passes, or lowers it to where it was; who cannot
+//!    mark a page lowers it to that page, and nobody undoes that without marking it. So nothing is
+//!    ever lost: one who looks while another settles may not find these pages, but the other does.
 //!
 //! That is why marking cannot fail: where the kernel refuses it, `settled` falls to the start.
 
@@ -103,12 +104,9 @@ impl Tracker {
     /// the shadow tell all.
     pub(super) fn settle(&self, end: usize, page: PageSize) -> Result<(), Errno> {
         let Some(settled) = self.settled() else { return Ok(()) };
-        let start = settled.load(Ordering::SeqCst);
-        if start < end {
-            self.try_mark(page.round_down(start)..page.round_up(end).unwrap_or(end))?;
-            settled.fetch_max(end, Ordering::SeqCst);
-        }
-        Ok(())
+        raise(settled, end, |start| {
+            self.try_mark(page.round_down(start)..page.round_up(end).unwrap_or(end))
+        })
     }
 
     /// Writes dirty runs of the pages at `addresses` to `out`, and tells how many they are and up
@@ -181,4 +179,45 @@ impl Tracker {
     }
 }
 
+/// Raises `settled` to `end`, where it is lower, and marks what that passes (invariant 1).
+fn raise(
+    settled: &AtomicUsize,
+    end: usize,
+    mark: impl FnOnce(usize) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    // Raised first: what another thread cannot mark meanwhile lowers it again, and that stays.
+    let start = settled.fetch_max(end, Ordering::SeqCst);
+    if start >= end {
+        return Ok(());
+    }
+    mark(start).inspect_err(|_| {
+        settled.fetch_min(start, Ordering::SeqCst);
+    })
+}
+
 const _: () = assert!(size_of::<Option<Tracker>>() == 16, "every mapping carries one");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_marked_while_another_settles_stays_dirty() {
+        let settled = AtomicUsize::new(100);
+        let answer = raise(&settled, 200, |start| {
+            assert_eq!(start, 100);
+            // Another thread could not mark the page at 50.
+            settled.fetch_min(50, Ordering::SeqCst);
+            Ok(())
+        });
+        assert_eq!((answer, settled.into_inner()), (Ok(()), 50));
+    }
+
+    #[test]
+    fn what_cannot_be_marked_is_not_settled() {
+        let settled = AtomicUsize::new(100);
+        assert_eq!(raise(&settled, 200, |_| Err(Errno::NOMEM)), Err(Errno::NOMEM));
+        assert_eq!(settled.load(Ordering::SeqCst), 100);
+        assert_eq!(raise(&settled, 100, |_| unreachable!("all is settled")), Ok(()));
+    }
+}
