@@ -72,8 +72,9 @@ impl Policy {
     /// 1. In a process forked from this one the bytes are not read: they are not mapped there. Nor
     ///    does such a process give back the lease, which its duplicate of the descriptor could.
     /// 2. Nothing changes the file behind its file system: nobody writes the block device below it,
-    ///    and no transfer into its pages goes on that was started through a mapping which is gone
-    ///    (RDMA, direct input, a registered buffer of io_uring).
+    ///    no transfer into its pages goes on that was started through a mapping which is gone
+    ///    (RDMA, direct input, a registered buffer of io_uring), and the kernel's own NFS server
+    ///    does not export it: that changes the length of a file without asking for leases.
     ///
     /// # Examples
     ///
