@@ -16,12 +16,12 @@
 //! # What zeros mean
 //!
 //! The page is private memory from then on: what is written there is lost, and what others do to
-//! the file is not seen there any more, until the file is mapped anew. Where two threads meet the
-//! fault of one page at the same moment, it may be zeroed a second time, over what the first of
-//! them has just written. The slice changes under its reader, which Rust calls undefined behaviour,
-//! as it does the shortening of the file: this is for programs of which one would rather have a
-//! wrong byte than none, and not a way to make them right. Bifolio's own maps make the fault an
-//! error.
+//! the file is not seen there any more, until the file is mapped anew. Before Linux 5.14, where two
+//! threads meet the fault of one page at the same moment, it may be zeroed a second time, over what
+//! the first of them has just written. The slice changes under its reader, which Rust calls
+//! undefined behaviour, as it does the shortening of the file: this is for programs of which one
+//! would rather have a wrong byte than none, and not a way to make them right. Bifolio's own maps
+//! make the fault an error.
 //!
 //! Memory ([`MmapMut::map_anon`](crate::MmapMut::map_anon)) and what
 //! [`Mmap::map_if_safe`](crate::Mmap::map_if_safe) maps are lent as slices without `unsafe`, so

@@ -75,6 +75,8 @@ mod probe;
 mod ranges;
 #[cfg(not(loom))]
 mod site;
+#[cfg(not(loom))]
+mod turn;
 
 pub use crate::guard::Cause;
 #[cfg(not(loom))]
@@ -83,6 +85,8 @@ pub use dispatch::{Reach, Registration, Status, handle, install, register, statu
 pub use probe::{Probe, probe};
 #[cfg(not(loom))]
 pub use site::{Site, bring_in, put_zeros, say};
+#[cfg(not(loom))]
+pub use turn::Turn;
 
 /// The signals that stand for a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

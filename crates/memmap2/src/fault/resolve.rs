@@ -1,6 +1,7 @@
 //! The resolver of faults under the maps: runs inside the signal handler.
 //!
-//! Nothing here allocates, locks or panics, and little of it stands on the stack.
+//! Nothing here allocates or panics, and little of it stands on the stack. It waits for nobody:
+//! where another thread is at work, the access is tried again.
 //!
 //! # Safety
 //!
@@ -12,7 +13,7 @@ use super::desk::Taken;
 use super::policy::{OnFault, now};
 use super::record::record;
 use super::report::{Report, Text};
-use bifolio_map::fault::{self, Cause, Info, Resolution, Signal, Site};
+use bifolio_map::fault::{self, Cause, Info, Resolution, Signal, Site, Turn};
 use std::fmt::{Display, Write};
 
 /// What else can be had.
@@ -73,15 +74,20 @@ pub(crate) unsafe fn resolve(info: &Info, repair: usize) -> Resolution {
 ///
 /// As of [`resolve`].
 unsafe fn mend(info: &Info, site: &Site, text: &mut Text<'_>) -> Resolution {
-    // Another thread may have been here, or the file have grown.
-    let is_write = info.is_write.unwrap_or(site.is_writable());
-    if fault::bring_in(info.addr, is_write).is_ok() {
-        return Resolution::Retry;
-    }
     let addresses = site.page(info.addr);
-    // SAFETY: the page lies in a range that was registered, and which is not unmapped while its
-    // resolver runs; what its bytes become is the policy that was chosen.
-    if let Err(errno) = unsafe { fault::put_zeros(addresses.clone(), site.is_writable()) } {
+    let replaced = {
+        // What another thread has replaced in this moment is not replaced again.
+        let Some(_turn) = Turn::take() else { return Resolution::Retry };
+        // It may have been here before, or the file have grown.
+        let is_write = info.is_write.unwrap_or(site.is_writable());
+        if fault::bring_in(info.addr, is_write).is_ok() {
+            return Resolution::Retry;
+        }
+        // SAFETY: the page lies in a range that was registered, and which is not unmapped while its
+        // resolver runs; what its bytes become is the policy that was chosen.
+        unsafe { fault::put_zeros(addresses.clone(), site.is_writable()) }
+    };
+    if let Err(errno) = replaced {
         let errno = errno.raw_os_error();
         say(info, Some(site), text, &format_args!("; no zeros fit there (errno {errno})"));
         return Resolution::Decline;

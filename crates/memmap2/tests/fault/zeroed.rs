@@ -14,6 +14,7 @@ use memmap2::bifolio::{Faults, OnFault, on_fault, set_on_fault, take_faults};
 use memmap2::{MmapMut, MmapOptions};
 use std::fs::File;
 use std::os::fd::FromRawFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) const SCENARIOS: &[(&str, fn())] = &[
     ("zero-read", zero_read),
@@ -21,6 +22,7 @@ pub(crate) const SCENARIOS: &[(&str, fn())] = &[
     ("zero-private", zero_private),
     ("zero-threads", zero_threads),
     ("zero-many", zero_many),
+    ("zero-together", zero_together),
     ("zero-grown", zero_grown),
     ("zero-fork", zero_fork),
     ("zero-exec", zero_exec),
@@ -128,7 +130,7 @@ fn zero_threads() {
     let mut seen: Vec<_> = faults.list.iter().map(|fault| fault.addresses.start).collect();
     seen.sort_unstable();
     seen.dedup();
-    // Two that meet the fault of one page at once may both record it.
+    // Before Linux 5.14 two that meet the fault of one page at once may both record it.
     assert!(faults.list.len() + faults.unlisted as usize >= pages);
     assert!(seen.len() <= pages && seen.iter().all(|at| at % page() == 0));
 }
@@ -136,6 +138,43 @@ fn zero_threads() {
 #[test]
 fn threads_that_fault_at_once_all_go_on() {
     run("zero-threads", Some("zero")).assert_lived();
+}
+
+/// Threads that write to the same pages at once, each its own bytes.
+fn zero_together() {
+    const THREADS: usize = 2;
+    let pages = 3000;
+    let scratch = four_pages();
+    scratch.file.set_len((pages * page()) as u64).unwrap();
+    let map = MmapOptions::new().map_raw(&scratch.file).unwrap();
+    scratch.file.set_len(0).unwrap();
+    let arrived = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (map, arrived) = (&map, &arrived);
+            scope.spawn(move || {
+                for at in 0..pages {
+                    arrived.fetch_add(1, Ordering::SeqCst);
+                    while arrived.load(Ordering::SeqCst) < (at + 1) * THREADS {
+                        std::hint::spin_loop();
+                    }
+                    let byte = map.as_mut_ptr().wrapping_add(at * page() + thread);
+                    unsafe { byte.write_volatile(1) };
+                }
+            });
+        }
+    });
+    for at in 0..pages {
+        for thread in 0..THREADS {
+            let byte = map.as_ptr().wrapping_add(at * page() + thread);
+            assert_eq!(unsafe { byte.read_volatile() }, 1, "page {at}, thread {thread}");
+        }
+    }
+}
+
+#[test]
+fn what_is_written_to_zeros_stays_there() {
+    run("zero-together", Some("zero")).assert_lived();
 }
 
 /// More than there is room to record: they are counted.
