@@ -241,3 +241,17 @@ fn a_daemon_gives_the_caller_back_and_its_pid_file_goes_with_it() {
     kill(pid, "-TERM");
     until("the PID file goes", || !Path::new(&pid_file).exists());
 }
+
+#[test]
+fn a_pid_file_that_cannot_be_written_is_not_left_behind() {
+    let dir = Dir::new();
+    let (path, pid_file) = (dir.write("file", &[7; 5000]), dir.file("pid"));
+    // No file may grow, as on a full disk.
+    let script = r#"ulimit -f 0; trap "" XFSZ; exec "$0" lock -P "$1" "$2" -- true"#;
+    let mut sh = Command::new("sh");
+    sh.args(["-c", script, env!("CARGO_BIN_EXE_bifolio"), &pid_file, &path]);
+    let output = sh.output().unwrap();
+    assert_eq!(code(&output), 2, "{}", complaint(&output));
+    assert!(complaint(&output).starts_with(&format!("bifolio: lock {pid_file}: ")));
+    assert!(!Path::new(&pid_file).exists());
+}

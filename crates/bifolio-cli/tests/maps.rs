@@ -185,7 +185,7 @@ fn whom_one_may_not_look_at_is_an_error_that_says_what_to_do() {
         let said = complaint(&output);
         let start = format!("bifolio: maps process {}: not permitted", still.id());
         assert!(said.starts_with(&start) && said.contains("\nhelp: "), "{said}");
-        assert!(said.contains("root"), "{said}");
+        assert!(said.contains("root") && said.contains("CAP_SYS_PTRACE"), "{said}");
     }
     let id = still.id();
     drop(still);

@@ -6,6 +6,7 @@ use common::{Dir, bifolio, code, complaint, run, text};
 use serde_json::Value;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 fn json(args: &[&str]) -> (i32, Value) {
@@ -241,7 +242,6 @@ fn many_files_keep_their_order_and_their_sums() {
     assert_eq!((code(&output), complaint(&output)), (0, String::new()));
 }
 
-/// vmtouch(8) tells the same user that all of this file is in memory.
 #[test]
 fn a_file_of_somebody_else_is_unknown_and_never_all_there() {
     let dir = Dir::new();
@@ -262,12 +262,26 @@ fn a_file_of_somebody_else_is_unknown_and_never_all_there() {
     assert_eq!(pages.keys().collect::<Vec<_>>(), ["unknown"]);
     assert_eq!(document["totals"]["resident_pages"], 0);
     assert_eq!(document["totals"]["unknown_files"], 1);
-    use std::os::unix::process::CommandExt;
-    let mut vmtouch = Command::new("vmtouch");
-    match vmtouch.arg(&path).uid(65_534).gid(65_534).output() {
-        // So that the claim is looked at again when vmtouch changes.
-        Ok(output) => assert!(text(&output).contains("25/25"), "{output:?}"),
-        Err(error) => println!("skipped: vmtouch does not run: {error}"),
+}
+
+/// What the README says of vmtouch(8) and fincore(1), so that it is looked at again when they
+/// change.
+#[test]
+fn of_a_file_of_somebody_else_others_tell_that_evicted_pages_are_there() {
+    let dir = Dir::new();
+    let Some(path) = common::cold_file(&dir, "file", 100_000) else { return };
+    let Some(mut nobody) = common::as_nobody(&dir) else { return };
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+    let output = nobody.args(["residency", &path]).output().unwrap();
+    assert_eq!(code(&output), 3, "{}", complaint(&output));
+    for (tool, args, pages) in
+        [("vmtouch", &[][..], "25/25"), ("fincore", &["--noheadings", "--output", "PAGES"], "25")]
+    {
+        let output = Command::new(tool).args(args).arg(&path).uid(65_534).gid(65_534).output();
+        match output {
+            Ok(output) => assert!(text(&output).contains(pages), "{output:?}"),
+            Err(error) => println!("skipped: {tool} does not run: {error}"),
+        }
     }
 }
 

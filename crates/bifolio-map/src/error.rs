@@ -299,7 +299,8 @@ impl Error {
                 "save the stream to a file first"
             }
             ErrorKind::NotPermitted if matches!(self.object, Object::Process(_)) => {
-                "only the user of a process and root may look into it: run this as one of them"
+                "only the user of a process may look into it, and who has CAP_SYS_PTRACE: root, \
+                 but seldom in a container"
             }
             ErrorKind::NoSpace => "free space on the file system, or raise the quota",
             ErrorKind::Occupied => "choose another address, or give it as a hint",

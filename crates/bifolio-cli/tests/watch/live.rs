@@ -224,6 +224,13 @@ fn a_process_is_watched_until_it_ends() {
     child.kill().unwrap();
     child.wait().unwrap();
     terminal.until("has ended");
+    // Nothing is told of it any more, and of no process that gets its number.
+    let shown = terminal.wait(|shown| shown.contains("ENDED") && !shown.contains('%'));
+    assert!(!shown.contains("looks/s") && !shown.contains(" in memory"), "{shown}");
+    terminal.key("j");
+    terminal.key("s");
+    let shown = terminal.until("saved");
+    assert!(shown.contains("ENDED") && !shown.contains('%'), "{shown}");
     terminal.key("q");
     terminal.assert_restored("code 0");
 }

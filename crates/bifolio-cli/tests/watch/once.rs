@@ -71,7 +71,7 @@ fn in_a_pipe_one_picture_is_printed() {
 fn the_json_has_the_runs_of_every_file() {
     let dir = Dir::new();
     let (path, other) = (data_and_hole(&dir, "data"), dir.write("other", b""));
-    let output = run(["watch", "--once", "--json", &path, &other]);
+    let output = run(["watch", "--json", &path, &other]);
     assert_eq!(code(&output), 0, "{}", complaint(&output));
     let all: Value = serde_json::from_str(&text(&output)).unwrap();
     assert_eq!(all["schema"], 1);
@@ -102,7 +102,7 @@ fn what_cannot_be_watched_is_an_error_and_hides_nothing_else() {
         (&["watch", "/proc/self/status"], "no pages"),
         (&["watch", "--pid", "4194305"], "has ended, or was never there"),
         (&["watch"], "required"),
-        (&["watch", "--json", &path], "--once"),
+        (&["watch", "--json", "--record", &missing, &path], "cannot be used"),
         (&["watch", "--pid", "1", &path], "cannot be used"),
     ] {
         let output = bifolio().args(args).output().unwrap();

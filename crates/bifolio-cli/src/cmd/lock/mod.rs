@@ -38,7 +38,8 @@ use watch::Watch;
 /// is killed. All files are locked, or none and the exit code is 2. What files get when they grow
 /// or are replaced is not locked, which is said.
 ///
-/// Of vmtouch's options -l is this command, -d and -P have their meaning here, and -w is always so.
+/// Of vmtouch's options -l and -L are this command, -d and -P have their meaning here, and -w is
+/// always so.
 #[derive(clap::Args, Debug)]
 #[command(group(needed(&[])))]
 pub(crate) struct Args {

@@ -34,13 +34,14 @@ impl PidFile {
             created => created,
         }
         .map_err(failed)?;
-        writeln!(file, "{pid}").map_err(failed)?;
-        // From anywhere.
+        // From anywhere; what fails from here on takes the file with it.
         let path = std::path::absolute(path).map_err(failed)?;
+        let mut own = PidFile { path, _alive: None };
+        writeln!(file, "{pid}").map_err(failed)?;
         let mut child = Command::new(super::own_program())
             .arg0("bifolio")
             .args(["lock", "--clean-up", &pid.to_string()])
-            .arg(&path)
+            .arg(&own.path)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -48,7 +49,8 @@ impl PidFile {
             .process_group(0)
             .spawn()
             .map_err(failed)?;
-        Ok(PidFile { path, _alive: child.stdin.take() })
+        own._alive = child.stdin.take();
+        Ok(own)
     }
 }
 

@@ -232,6 +232,8 @@ mod tests {
         assert!(svg.contains("first &lt;0&gt;") && !svg.contains("<0>"), "{svg}");
         assert!(svg.contains("75.0 % in memory") && svg.contains("a note"), "{svg}");
         assert_eq!(svg, draw(&example()));
+        let (light, dark) = svg.split_once("@media (prefers-color-scheme: dark)").unwrap();
+        assert!(light.contains(".resident {") && dark.contains(".resident {"), "{svg}");
     }
 
     #[test]

@@ -59,8 +59,8 @@ pub(crate) struct Args {
     #[arg(long)]
     once: bool,
 
-    /// Print one picture as JSON
-    #[arg(long, requires = "once")]
+    /// Print one picture as JSON, and end
+    #[arg(long)]
     json: bool,
 
     /// The order of the list: by default files as given, and mappings by their bytes in memory
@@ -68,7 +68,7 @@ pub(crate) struct Args {
     sort: Option<Order>,
 
     /// Write all that is seen to a file, one JSON document a line
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["once", "replay"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["once", "json", "replay"])]
     record: Option<PathBuf>,
 
     /// Show a recording
@@ -101,7 +101,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
     let mut watcher = Watcher::new(source, model);
     let can_draw =
         stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-    if !args.once && can_draw {
+    if !args.once && !args.json && can_draw {
         if let Some(path) = &args.record {
             watcher.record(Some(path))?;
         }

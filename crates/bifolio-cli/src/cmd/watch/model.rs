@@ -45,6 +45,8 @@ pub(super) struct Model {
     pub(super) has_color: bool,
     pub(super) page_bytes: u64,
     pub(super) is_paused: bool,
+    /// Whether there is nothing left to look at.
+    pub(super) is_over: bool,
     pub(super) shows_help: bool,
     /// The name of the file that is recorded to.
     pub(super) recording: Option<String>,
@@ -74,6 +76,7 @@ impl Model {
             has_color,
             page_bytes,
             is_paused: false,
+            is_over: false,
             shows_help: false,
             recording: None,
             replay: None,

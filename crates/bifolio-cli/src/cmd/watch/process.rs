@@ -27,6 +27,8 @@ pub(super) struct Watched {
     totals: HashMap<u64, Result<Counts, String>>,
     /// The address from which counting goes on.
     turn: u64,
+    /// Whether it has ended: its number may be another's now.
+    is_gone: bool,
 }
 
 impl Watched {
@@ -38,6 +40,7 @@ impl Watched {
             items: vec![],
             totals: HashMap::new(),
             turn: 0,
+            is_gone: false,
         };
         watched.list(None)?;
         Ok(watched)
@@ -110,7 +113,12 @@ impl Source for Watched {
     }
 
     fn refresh(&mut self) -> Result<(), Failure> {
-        self.list(Some(COUNTING))
+        self.list(Some(COUNTING)).inspect_err(|failure| {
+            self.is_gone = true;
+            for item in &mut self.items {
+                item.totals = Err(failure.to_string());
+            }
+        })
     }
 
     fn items(&self) -> &[Item] {
@@ -118,6 +126,9 @@ impl Source for Watched {
     }
 
     fn look(&mut self, _id: u64, window: &Window, cells: &mut [Cell]) {
+        if self.is_gone {
+            return cells.fill(Cell::Unknown);
+        }
         for part in window.equal_parts() {
             let bytes = window.bytes(part.clone());
             let mut answers = vec![Residency::default(); part.len()];

@@ -68,6 +68,8 @@ impl Model {
         if let Some(at) = self.replay {
             let seconds = at.at_ms as f64 / 1000.0;
             flags.push(format!("replay {seconds:.1} s, frame {} of {}", at.frame + 1, at.frames));
+        } else if self.is_over {
+            flags.push("ENDED".to_owned());
         } else if self.looks_per_s > 0.0 {
             flags.push(format!("{:.0} looks/s", self.looks_per_s));
         }

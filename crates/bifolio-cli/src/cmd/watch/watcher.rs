@@ -35,8 +35,6 @@ pub(super) struct Watcher {
     list: Pace,
     /// When a recording that is shown goes on.
     next_frame: Option<Instant>,
-    /// Whether there is nothing left to look at.
-    is_over: bool,
 }
 
 impl Watcher {
@@ -50,7 +48,6 @@ impl Watcher {
             grid: Pace::new(GRID_PERIOD, now),
             list: Pace::new(LIST_PERIOD, now),
             next_frame: None,
-            is_over: false,
         }
     }
 
@@ -70,7 +67,7 @@ impl Watcher {
         if self.source.position().is_some() {
             return self.play(now, rows);
         }
-        if self.model.is_paused || self.is_over {
+        if self.model.is_paused || self.model.is_over {
             return;
         }
         if self.list.is_due(now) {
@@ -91,7 +88,7 @@ impl Watcher {
     /// When there is something to do again, if nobody presses a key.
     pub(super) fn next(&self, now: Instant) -> Instant {
         match self.next_frame {
-            _ if self.model.is_paused || self.is_over => now + LIST_PERIOD,
+            _ if self.model.is_paused || self.model.is_over => now + LIST_PERIOD,
             Some(next) => next,
             None if self.source.position().is_some() => now + LIST_PERIOD,
             None => self.grid.next().min(self.list.next()),
@@ -142,8 +139,10 @@ impl Watcher {
 
     fn look_at_list(&mut self, rows: Range<usize>) {
         if let Err(failure) = self.source.refresh() {
-            self.is_over = true;
+            self.model.is_over = true;
             self.model.say(harmless(&failure.to_string()));
+            // What was there is no more.
+            self.look(rows);
             return;
         }
         self.model.set_items(self.source.items());
