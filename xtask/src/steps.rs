@@ -26,6 +26,11 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step { name: "test", about: "all tests and the examples in the documentation", run: test },
     Step {
+        name: "features",
+        about: "the tests of what only optional features bring",
+        run: features,
+    },
+    Step {
         name: "loom",
         about: "the lock-free tables under the model checker, every interleaving",
         run: loom,
@@ -103,6 +108,15 @@ fn clippy(workspace: &Workspace) -> Result<(), String> {
 /// The README's command, and the examples in the documentation come with it.
 fn test(workspace: &Workspace) -> Result<(), String> {
     workspace.cargo("test --workspace --locked")
+}
+
+/// What the README's command leaves out; these tests stand in modules of the names `types` and
+/// `shape`.
+fn features(workspace: &Workspace) -> Result<(), String> {
+    let map = "--features bifolio-map/bytes,bifolio-map/stable_deref_trait";
+    workspace.cargo(&format!("test --locked -p bifolio-map {map} --test stable types::"))?;
+    let memmap2 = "--features memmap2/stable_deref_trait";
+    workspace.cargo(&format!("test --locked -p memmap2 {memmap2} --test api shape::"))
 }
 
 /// The models run the shipped source, built with the checker's atomics into a directory of its own.
