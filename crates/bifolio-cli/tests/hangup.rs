@@ -19,7 +19,8 @@ fn a_terminal_that_hangs_up_ends_the_screen() {
     let dir = Dir::new();
     let path = dir.write("file", &[7; 100_000]);
     // The shell that script(1) starts ignores the signal, as nohup(1) makes programs do.
-    let line = format!("trap '' HUP; exec {} watch {path}", env!("CARGO_BIN_EXE_bifolio"));
+    let program = env!("CARGO_BIN_EXE_bifolio");
+    let line = format!("trap '' HUP; stty rows 24 cols 80; exec {program} watch {path}");
     let script = Command::new("script")
         .args(["-qec", &line, "/dev/null"])
         .env("TERM", "xterm")

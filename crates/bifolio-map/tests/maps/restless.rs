@@ -42,7 +42,11 @@ pub(crate) fn mappings_that_come_and_go_are_not_mixed_up() {
 #[test]
 pub(crate) fn a_process_that_changes_its_program_is_one_or_the_other() {
     let scratch = Scratch::for_everyone();
-    let script = scratch.file("again", b"#!/bin/sh\nexec \"$0\"\n");
+    let text = scratch.file("text", b"#!/bin/sh\nexec \"$0\"\n");
+    // By a process: a child that another thread forks meanwhile would inherit the descriptor that
+    // writes it, and what is open to be written cannot be run.
+    let script = scratch.join("again");
+    assert!(Command::new("cp").args([&text, &script]).status().unwrap().success());
     fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
     let Ok(mut process) = Command::new(&script).stdin(Stdio::null()).spawn() else {
         return println!("skipped: programs may not be started from the temporary directory");
