@@ -31,8 +31,9 @@ pub enum Detail {
 /// How often to ask again (1).
 const ATTEMPTS_MAX: usize = 4;
 
-/// How often the program of the process may be replaced (exec) while it is being asked.
-const PROGRAMS_MAX: usize = 16;
+/// How often the program of the process may be replaced (exec) while it is being asked. One that
+/// does nothing else can do so faster than it is asked, many times in a row.
+const PROGRAMS_MAX: usize = 4096;
 
 /// The mappings of a process, and whether all were so at one moment.
 pub(super) fn look(folder: &Folder, detail: Detail) -> Result<(Vec<Region>, bool)> {
@@ -41,11 +42,12 @@ pub(super) fn look(folder: &Folder, detail: Detail) -> Result<(Vec<Region>, bool
         match answer {
             Ok(answer) => return Ok(answer),
             // Its memory is gone, which it may have exchanged for another.
-            Err(Errno::SRCH) => {}
+            Err(Errno::SRCH) if folder.may_have_memory() => {}
+            Err(Errno::SRCH) => return Err(folder.without_memory()),
             Err(errno) => return Err(folder.refused(errno)),
         }
     }
-    Err(folder.without_memory())
+    Err(folder.refused(Errno::AGAIN))
 }
 
 /// The open files of one address space.

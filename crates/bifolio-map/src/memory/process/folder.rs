@@ -102,10 +102,17 @@ impl Folder {
         refused(self.process, errno)
     }
 
+    /// Whether it is a process that has not ended, nor is about to.
+    pub(super) fn may_have_memory(&self) -> bool {
+        let Ok(stat) = self.read(c"stat") else { return false };
+        let has_ended = field(&stat, 3).is_none_or(|state| b"ZXx".contains(&state[0]));
+        !has_ended && !has_flag(&stat, PF_KTHREAD) && !has_flag(&stat, PF_EXITING)
+    }
+
     /// Why it has no memory: it has ended, or it is a thread of the kernel.
     pub(super) fn without_memory(&self) -> Error {
         let kind = match self.read(c"stat") {
-            Ok(stat) if is_kernel_thread(&stat) => ErrorKind::KernelThread,
+            Ok(stat) if has_flag(&stat, PF_KTHREAD) => ErrorKind::KernelThread,
             _ => ErrorKind::NoSuchProcess,
         };
         Error::new(Operation::Inspect, &Object::Process(self.process.id), kind)
@@ -133,11 +140,15 @@ pub(super) fn read_all(mut file: &File) -> Result<Vec<u8>, Errno> {
     }
 }
 
-/// Whether `stat` (proc_pid_stat(5)) has the flag `PF_KTHREAD`.
-fn is_kernel_thread(stat: &[u8]) -> bool {
-    const PF_KTHREAD: u32 = 0x0020_0000;
+/// A thread of the kernel (`include/linux/sched.h`).
+const PF_KTHREAD: u32 = 0x0020_0000;
+/// A process that is about to end.
+const PF_EXITING: u32 = 0x0000_0004;
+
+/// Whether `stat` (proc_pid_stat(5)) has this flag.
+fn has_flag(stat: &[u8], flag: u32) -> bool {
     let flags = field(stat, 9).and_then(|word| str::from_utf8(word).ok()?.parse::<u32>().ok());
-    flags.is_some_and(|flags| flags & PF_KTHREAD != 0)
+    flags.is_some_and(|flags| flags & flag != 0)
 }
 
 /// A field of `stat` by the number that proc_pid_stat(5) gives it, from 3 on: the second is a name
@@ -156,9 +167,9 @@ mod tests {
     fn a_name_in_the_middle_of_stat_confuses_nobody() {
         let stat = b"2 (a) b ) ) S 0 0 0 0 -1 2129984 0 0\n";
         assert_eq!(field(stat, 3), Some(&b"S"[..]));
-        assert!(is_kernel_thread(stat));
-        assert!(!is_kernel_thread(b"3 (x) S 0 0 0 0 -1 64 0\n"));
-        assert!(!is_kernel_thread(b"nonsense"));
+        assert!(has_flag(stat, PF_KTHREAD));
+        assert!(!has_flag(b"3 (x) S 0 0 0 0 -1 64 0\n", PF_KTHREAD));
+        assert!(!has_flag(b"nonsense", PF_KTHREAD));
         assert_eq!((field(stat, 2), field(stat, 99)), (None, None));
     }
 }
