@@ -7,6 +7,7 @@
 #![allow(clippy::undocumented_unsafe_blocks, reason = "an attack's argument is that it is one")]
 
 use crate::media::empty_as_reader;
+use crate::scratch::filter::refuse_moves_and_reads_at;
 use crate::scratch::{Scratch, assert_plays, child, lease_time, pattern};
 use crate::{await_answer, await_break, break_leases, lease, policy, readable};
 use bifolio_map::{
@@ -85,6 +86,34 @@ pub(crate) fn no_areas() {
     assert_eq!(await_answer(&stable), LeaseState::Copied { unreadable_bytes });
     fs::write(&path, vec![0; LEN]).unwrap();
     assert_eq!(readable(&stable, 0), b"");
+}
+
+#[test]
+fn pieces_that_cannot_be_moved_are_withdrawn_while_the_lease_is_held() {
+    if let Some(_time) = lease_time::shortened(3) {
+        assert_plays(&mut child("no-moves"));
+    }
+}
+
+/// Pages that cannot be read part the copy in four, none of which can be moved. To wait a third of
+/// the time for each would be to wait until the lease is taken away.
+pub(crate) fn no_moves() {
+    let page = page::page_size().bytes();
+    // Where reads begin that are made in pieces of 8 MiB, and go on behind a page that failed.
+    let gaps = [0, 1, 2].map(|gap| ((gap + 1) * (8 << 20) + gap * page) as u32);
+    if let Err(error) = refuse_moves_and_reads_at(&gaps) {
+        return println!("skipped: seccomp filters cannot be installed: {error}");
+    }
+    let scratch = Scratch::new();
+    let path = scratch.file("file", &pattern(gaps[2] as usize + 2 * page));
+    let stable = lease(&path);
+    break_leases(&path);
+    let unreadable_bytes = stable.len();
+    assert_eq!(await_answer(&stable), LeaseState::Copied { unreadable_bytes });
+    fs::write(&path, vec![0; stable.len()]).unwrap();
+    for at in (0..stable.len()).step_by(page) {
+        assert_eq!(readable(&stable, at), b"");
+    }
 }
 
 #[test]

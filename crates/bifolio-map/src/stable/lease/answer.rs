@@ -85,8 +85,12 @@ impl Lease {
         Some(missing.0)
     }
 
-    /// Puts `copy` in the place of `target`, but for what is `missing` in it.
+    /// Puts `copy` in the place of `target`, but for what is `missing` in it. What the kernel
+    /// refuses to move for a third of the time that it gives, for want of memory or areas, is
+    /// withdrawn: before the lease is taken away no page of the file may be left there.
     fn exchange(&self, copy: Span, missing: &[Range<usize>]) {
+        let limit = lease_break_time().ok().flatten().unwrap_or(Duration::from_secs(45)) / 3;
+        let deadline = Instant::now() + limit;
         let mut rest = Some(copy);
         let mut at = 0;
         let end = self.target.len();
@@ -101,7 +105,7 @@ impl Lease {
         };
         for gap in missing.iter().cloned().chain(once(end..end)) {
             if at < gap.start {
-                self.replace(at, take(gap.start - at));
+                self.replace(at, take(gap.start - at), deadline);
             }
             if !gap.is_empty() {
                 drop(take(gap.len()));
@@ -111,18 +115,16 @@ impl Lease {
         }
     }
 
-    /// Moves `piece` to byte `at` of `target`. Where the kernel refuses it for a third of the time
-    /// that it gives, for want of memory or areas, nobody can read there any more.
-    fn replace(&self, at: usize, mut piece: Span) {
-        let limit = lease_break_time().ok().flatten().unwrap_or(Duration::from_secs(45)) / 3;
-        let start = Instant::now();
+    /// Moves `piece` to byte `at` of `target`. Where the kernel refuses it, also after the
+    /// deadline, nobody can read there any more.
+    fn replace(&self, at: usize, mut piece: Span, deadline: Instant) {
         loop {
             // SAFETY: the piece holds the bytes of the place that it goes to.
             match unsafe { self.target.replace(at, piece) } {
                 Ok(()) => return,
                 Err((given_back, _)) => piece = given_back,
             }
-            if start.elapsed() >= limit {
+            if Instant::now() >= deadline {
                 return self.withdraw(at..at + piece.len());
             }
             thread::sleep(PAUSE);
