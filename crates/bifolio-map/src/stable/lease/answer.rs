@@ -131,19 +131,28 @@ impl Lease {
         }
     }
 
-    /// Makes pages of `target` inaccessible: who reads there gets a signal, and never other bytes.
+    /// Makes pages of `target` inaccessible, and all before them where it cannot be these alone:
+    /// who reads there gets a signal, and never other bytes.
     fn withdraw(&self, range: Range<usize>) {
-        let protect = |range: Range<usize>| {
-            let start = self.target.base().as_ptr().wrapping_add(range.start);
-            // SAFETY: no reference can be read any more, so that none can see a change.
-            unsafe { mm::mprotect(start.cast(), range.len(), MprotectFlags::empty()) }
-        };
         // Relaxed: published by `is_lost`, which is set afterwards.
-        self.unreadable_bytes.fetch_add(range.len(), Ordering::Relaxed);
-        // A part may need areas that the process may not have; the whole needs none.
-        if protect(range).is_err() && protect(0..self.target.len()).is_err() {
+        if self.close(range.clone()).is_ok() {
+            self.unreadable_bytes.fetch_add(range.len(), Ordering::Relaxed); // relaxed: as above
+        } else if self.close(0..self.target.len()).is_ok() {
+            // A part needs areas that the process may not have; the whole needs none. What comes
+            // behind is still to be replaced.
+            self.unreadable_bytes.fetch_add(range.len(), Ordering::Relaxed); // relaxed: as above
+        } else {
             std::process::abort();
         }
+    }
+
+    /// Closes pages of `target`, in children too: nothing else may come to lie there.
+    fn close(&self, range: Range<usize>) -> Result<(), Errno> {
+        let start = self.target.base().as_ptr().wrapping_add(range.start).cast();
+        // SAFETY: no reference can be read any more, so that none can see a change.
+        unsafe { mm::mprotect(start, range.len(), MprotectFlags::empty()) }?;
+        // SAFETY: it changes what children inherit, which is pages without access.
+        unsafe { mm::madvise(start, range.len(), Advice::DoFork) }
     }
 }
 
