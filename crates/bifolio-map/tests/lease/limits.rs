@@ -7,7 +7,7 @@
 #![allow(clippy::undocumented_unsafe_blocks, reason = "an attack's argument is that it is one")]
 
 use crate::media::empty_as_reader;
-use crate::scratch::filter::refuse_moves_and_reads_at;
+use crate::scratch::filter::{refuse, refuse_moves_and_reads_at};
 use crate::scratch::{Scratch, assert_plays, child, lease_time, pattern};
 use crate::{await_answer, await_break, break_leases, lease, policy, readable};
 use bifolio_map::{Advice, AnonMap, FileMap, LeaseState, Options, Pages, Refusal, Rung, page};
@@ -99,7 +99,7 @@ pub(crate) fn no_moves() {
     let page = page::page_size().bytes();
     // Where reads begin that are made in pieces of 8 MiB, and go on behind a page that failed.
     let gaps = [0, 1, 2].map(|gap| ((gap + 1) * (8 << 20) + gap * page) as u32);
-    if let Err(error) = refuse_moves_and_reads_at(&gaps) {
+    if let Err(error) = refuse_moves_and_reads_at(true, &gaps) {
         return println!("skipped: seccomp filters cannot be installed: {error}");
     }
     let scratch = Scratch::new();
@@ -112,6 +112,34 @@ pub(crate) fn no_moves() {
     for at in (0..stable.len()).step_by(page) {
         assert_eq!(readable(&stable, at), b"");
     }
+}
+
+#[test]
+fn what_is_withdrawn_besides_is_told() {
+    let _time = lease_time::steady();
+    assert_plays(&mut child("no-cut"));
+}
+
+/// Two pages cannot be read, nor closed by themselves: all is closed, and what comes behind is
+/// opened by being moved there.
+pub(crate) fn no_cut() {
+    let (page, gap) = (page::page_size().bytes(), 8 << 20);
+    let filters = refuse(libc::SYS_mprotect, Some(2 * page as u32), libc::ENOMEM);
+    let gaps = [gap, gap + page as u32];
+    if let Err(error) = filters.and_then(|()| refuse_moves_and_reads_at(false, &gaps)) {
+        return println!("skipped: seccomp filters cannot be installed: {error}");
+    }
+    let scratch = Scratch::new();
+    let behind = gap as usize + 2 * page;
+    let content = pattern(behind + 2 * page);
+    let path = scratch.file("file", &content);
+    let stable = lease(&path);
+    break_leases(&path);
+    assert_eq!(await_answer(&stable), LeaseState::Copied { unreadable_bytes: behind });
+    for at in (0..behind).step_by(page) {
+        assert_eq!(readable(&stable, at), b"");
+    }
+    assert!(readable(&stable, behind) == content[behind..]);
 }
 
 #[test]

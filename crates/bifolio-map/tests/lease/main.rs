@@ -90,6 +90,7 @@ fn scenarios() {
         Some("full-queue") => limits::full_queue(),
         Some("holder") => lost::holder(),
         Some("no-areas") => limits::no_areas(),
+        Some("no-cut") => limits::no_cut(),
         Some("no-moves") => limits::no_moves(),
         Some("overlay") => refusals::overlay(),
         Some("stranger") => refusals::stranger(),

@@ -55,8 +55,9 @@ pub(crate) fn under(
     })
 }
 
-/// Lets mremap(2) fail on this thread, and on those that it starts, and pread(2) at these offsets.
-pub(crate) fn refuse_moves_and_reads_at(offsets: &[u32]) -> io::Result<()> {
+/// Lets pread(2) at these offsets fail on this thread, and on those that it starts; and mremap(2),
+/// if `moves` says so.
+pub(crate) fn refuse_moves_and_reads_at(moves: bool, offsets: &[u32]) -> io::Result<()> {
     let step =
         |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
     let load = |at: u32| step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at);
@@ -66,7 +67,10 @@ pub(crate) fn refuse_moves_and_reads_at(offsets: &[u32]) -> io::Result<()> {
         step(libc::BPF_RET | libc::BPF_K, 0, 0, answer)
     };
     let allow = step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW);
-    let mut filter = vec![load(0), skip_unless(libc::SYS_mremap as u32, 1), refuse(libc::ENOMEM)];
+    let mut filter = vec![load(0)];
+    if moves {
+        filter.extend([skip_unless(libc::SYS_mremap as u32, 1), refuse(libc::ENOMEM)]);
+    }
     filter.extend([skip_unless(libc::SYS_pread64 as u32, 1 + 2 * offsets.len() as u8), load(40)]);
     for &offset in offsets {
         filter.extend([skip_unless(offset, 1), refuse(libc::EIO)]);

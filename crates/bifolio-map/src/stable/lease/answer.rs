@@ -140,7 +140,7 @@ impl Lease {
         } else if self.close(0..self.target.len()).is_ok() {
             // A part needs areas that the process may not have; the whole needs none. What comes
             // behind is still to be replaced.
-            self.unreadable_bytes.fetch_add(range.len(), Ordering::Relaxed); // relaxed: as above
+            self.unreadable_bytes.store(range.end, Ordering::Relaxed); // relaxed: as above
         } else {
             std::process::abort();
         }
