@@ -115,6 +115,33 @@ pub(crate) fn no_moves() {
 }
 
 #[test]
+fn leases_whose_bytes_cannot_be_moved_end_before_they_are_taken_away() {
+    if let Some(_time) = lease_time::shortened(3) {
+        assert_plays(&mut child("no-moves-of-many"));
+    }
+}
+
+/// One helper answers all, and may not wait for each as long as it may wait for one.
+pub(crate) fn no_moves_of_many() {
+    if let Err(error) = refuse(libc::SYS_mremap, None, libc::ENOMEM) {
+        return println!("skipped: seccomp filters cannot be installed: {error}");
+    }
+    let scratch = Scratch::new();
+    let paths: Vec<_> = (0..6).map(|file| scratch.file(&file.to_string(), &[7; 5])).collect();
+    let leases: Vec<_> = paths.iter().map(|path| lease(path)).collect();
+    thread::scope(|scope| {
+        for path in &paths {
+            scope.spawn(move || fs::write(path, [0; 5]).unwrap());
+        }
+    });
+    let unreadable_bytes = page::page_size().bytes();
+    for stable in leases {
+        assert_eq!(await_answer(&stable), LeaseState::Copied { unreadable_bytes });
+        assert_eq!(readable(&stable, 0), b"");
+    }
+}
+
+#[test]
 fn what_is_withdrawn_besides_is_told() {
     let _time = lease_time::steady();
     assert_plays(&mut child("no-cut"));

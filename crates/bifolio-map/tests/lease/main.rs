@@ -92,6 +92,7 @@ fn scenarios() {
         Some("no-areas") => limits::no_areas(),
         Some("no-cut") => limits::no_cut(),
         Some("no-moves") => limits::no_moves(),
+        Some("no-moves-of-many") => limits::no_moves_of_many(),
         Some("overlay") => refusals::overlay(),
         Some("stranger") => refusals::stranger(),
         Some("truncated-medium") => media::truncated_medium(),

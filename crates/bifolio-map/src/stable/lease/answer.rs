@@ -19,7 +19,7 @@
 use super::Lease;
 use crate::span::Span;
 use bifolio_sys::Errno;
-use bifolio_sys::fs::{lease_break_time, pread_raw};
+use bifolio_sys::fs::pread_raw;
 use bifolio_sys::mm::{self, Advice, MprotectFlags};
 use bifolio_sys::page::page_size;
 use core::iter::once;
@@ -39,13 +39,17 @@ const PAUSE: Duration = Duration::from_millis(1);
 impl Lease {
     /// Copies the bytes, puts the copy in their place, and lets the writer go on; does nothing
     /// where the owner is gone, or where that was done before.
-    pub(super) fn answer(&self) {
+    ///
+    /// What the kernel refuses to move, for want of memory or areas, is tried again as long as
+    /// `patience` lasts, which is what is left of it for others too. Then it is withdrawn: before
+    /// the lease is taken away no page of the file may be left there.
+    pub(super) fn answer(&self, patience: &mut Duration) {
         let mut reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(copy) = reserve.take() else { return };
         match self.copy(&copy) {
             None => *reserve = Some(copy),
             Some(missing) => {
-                self.exchange(copy, &missing);
+                self.exchange(copy, &missing, patience);
                 let is_lost = !self.description.give_back();
                 self.is_lost.get_or_init(|| is_lost);
             }
@@ -85,12 +89,8 @@ impl Lease {
         Some(missing.0)
     }
 
-    /// Puts `copy` in the place of `target`, but for what is `missing` in it. What the kernel
-    /// refuses to move for a third of the time that it gives, for want of memory or areas, is
-    /// withdrawn: before the lease is taken away no page of the file may be left there.
-    fn exchange(&self, copy: Span, missing: &[Range<usize>]) {
-        let limit = lease_break_time().ok().flatten().unwrap_or(Duration::from_secs(45)) / 3;
-        let deadline = Instant::now() + limit;
+    /// Puts `copy` in the place of `target`, but for what is `missing` in it.
+    fn exchange(&self, copy: Span, missing: &[Range<usize>], patience: &mut Duration) {
         let mut rest = Some(copy);
         let mut at = 0;
         let end = self.target.len();
@@ -105,7 +105,7 @@ impl Lease {
         };
         for gap in missing.iter().cloned().chain(once(end..end)) {
             if at < gap.start {
-                self.replace(at, take(gap.start - at), deadline);
+                self.replace(at, take(gap.start - at), patience);
             }
             if !gap.is_empty() {
                 drop(take(gap.len()));
@@ -115,19 +115,20 @@ impl Lease {
         }
     }
 
-    /// Moves `piece` to byte `at` of `target`. Where the kernel refuses it, also after the
-    /// deadline, nobody can read there any more.
-    fn replace(&self, at: usize, mut piece: Span, deadline: Instant) {
+    /// Moves `piece` to byte `at` of `target`, or withdraws what is there.
+    fn replace(&self, at: usize, mut piece: Span, patience: &mut Duration) {
         loop {
             // SAFETY: the piece holds the bytes of the place that it goes to.
             match unsafe { self.target.replace(at, piece) } {
                 Ok(()) => return,
                 Err((given_back, _)) => piece = given_back,
             }
-            if Instant::now() >= deadline {
+            if patience.is_zero() {
                 return self.withdraw(at..at + piece.len());
             }
+            let start = Instant::now();
             thread::sleep(PAUSE);
+            *patience = patience.saturating_sub(start.elapsed());
         }
     }
 
@@ -175,6 +176,7 @@ mod tests {
     use crate::stable::lease::{LeaseState, Leased, lease};
     use crate::stable::{Policy, Source};
     use core::sync::atomic::Ordering;
+    use core::time::Duration;
     use std::fs::{self, File};
     use std::os::fd::AsFd;
 
@@ -216,10 +218,10 @@ mod tests {
     fn what_nobody_wants_any_more_is_not_copied() {
         let Some(leased) = leased("unwanted") else { return };
         leased.lease.is_dropped.store(true, Ordering::SeqCst);
-        leased.lease.answer();
+        leased.lease.answer(&mut Duration::from_secs(1));
         assert_eq!(leased.state(), LeaseState::Held);
         leased.lease.is_dropped.store(false, Ordering::SeqCst);
-        leased.lease.answer();
+        leased.lease.answer(&mut Duration::from_secs(1));
         assert_eq!(leased.state(), LeaseState::Copied { unreadable_bytes: 0 });
         assert_eq!(leased.bytes(), b"bytes");
     }
