@@ -25,6 +25,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use reason::{pack, unpack};
 use table::{COUNT, TABLE};
 
+pub use crate::process::is_elevated;
 pub use environment::{
     Environment, KernelVersion, Overcommit, ShmemThpMode, ThpMode, kernel_version,
 };

@@ -5,6 +5,7 @@
 //! | call | since Linux |
 //! |---|---|
 //! | [`getpid`], [`geteuid`] | 2.4 |
+//! | [`is_elevated`] | 2.6 |
 //! | [`gettid`] | 2.4.11 |
 //! | [`process_vm_readv`], [`process_vm_writev`] | 3.2 |
 //! | [`pidfd_send_signal`] | 5.1 |
@@ -28,6 +29,18 @@ pub use rustix::process::{
     pidfd_open, pidfd_send_signal,
 };
 pub use rustix::thread::gettid;
+
+/// Whether the program has more rights than who started it (its file sets the user or the group, or
+/// gives capabilities): then it should not be told by its environment what to do.
+///
+/// # References
+///
+/// [getauxval(3)](https://man7.org/linux/man-pages/man3/getauxval.3.html), `AT_SECURE`: Linux 2.6.
+#[must_use]
+pub fn is_elevated() -> bool {
+    // SAFETY: it takes a number and looks it up.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
 
 const _: () = {
     assert!(size_of::<IoVec>() == size_of::<libc::iovec>());

@@ -7,11 +7,10 @@
 #![allow(clippy::undocumented_unsafe_blocks, reason = "an attack's argument is that it is one")]
 
 use crate::media::empty_as_reader;
+use crate::scratch::filter::{refuse, refuse_moves_and_reads_at};
 use crate::scratch::{Scratch, assert_plays, child, lease_time, pattern};
 use crate::{await_answer, await_break, break_leases, lease, policy, readable};
-use bifolio_map::{
-    Access, Advice, AnonMap, FileMap, LeaseState, Options, Pages, Refusal, Rung, page,
-};
+use bifolio_map::{Advice, AnonMap, FileMap, LeaseState, Options, Pages, Refusal, Rung, page};
 use std::fs;
 use std::io::Write;
 use std::sync::Barrier;
@@ -88,6 +87,89 @@ pub(crate) fn no_areas() {
 }
 
 #[test]
+fn pieces_that_cannot_be_moved_are_withdrawn_while_the_lease_is_held() {
+    if let Some(_time) = lease_time::shortened(3) {
+        assert_plays(&mut child("no-moves"));
+    }
+}
+
+/// Pages that cannot be read part the copy in four, none of which can be moved. To wait a third of
+/// the time for each would be to wait until the lease is taken away.
+pub(crate) fn no_moves() {
+    let page = page::page_size().bytes();
+    // Where reads begin that are made in pieces of 8 MiB, and go on behind a page that failed.
+    let gaps = [0, 1, 2].map(|gap| ((gap + 1) * (8 << 20) + gap * page) as u32);
+    if let Err(error) = refuse_moves_and_reads_at(true, &gaps) {
+        return println!("skipped: seccomp filters cannot be installed: {error}");
+    }
+    let scratch = Scratch::new();
+    let path = scratch.file("file", &pattern(gaps[2] as usize + 2 * page));
+    let stable = lease(&path);
+    break_leases(&path);
+    let unreadable_bytes = stable.len();
+    assert_eq!(await_answer(&stable), LeaseState::Copied { unreadable_bytes });
+    fs::write(&path, vec![0; stable.len()]).unwrap();
+    for at in (0..stable.len()).step_by(page) {
+        assert_eq!(readable(&stable, at), b"");
+    }
+}
+
+#[test]
+fn leases_whose_bytes_cannot_be_moved_end_before_they_are_taken_away() {
+    if let Some(_time) = lease_time::shortened(3) {
+        assert_plays(&mut child("no-moves-of-many"));
+    }
+}
+
+/// One helper answers all, and may not wait for each as long as it may wait for one.
+pub(crate) fn no_moves_of_many() {
+    if let Err(error) = refuse(libc::SYS_mremap, None, libc::ENOMEM) {
+        return println!("skipped: seccomp filters cannot be installed: {error}");
+    }
+    let scratch = Scratch::new();
+    let paths: Vec<_> = (0..6).map(|file| scratch.file(&file.to_string(), &[7; 5])).collect();
+    let leases: Vec<_> = paths.iter().map(|path| lease(path)).collect();
+    thread::scope(|scope| {
+        for path in &paths {
+            scope.spawn(move || fs::write(path, [0; 5]).unwrap());
+        }
+    });
+    let unreadable_bytes = page::page_size().bytes();
+    for stable in leases {
+        assert_eq!(await_answer(&stable), LeaseState::Copied { unreadable_bytes });
+        assert_eq!(readable(&stable, 0), b"");
+    }
+}
+
+#[test]
+fn what_is_withdrawn_besides_is_told() {
+    let _time = lease_time::steady();
+    assert_plays(&mut child("no-cut"));
+}
+
+/// Two pages cannot be read, nor closed by themselves: all is closed, and what comes behind is
+/// opened by being moved there.
+pub(crate) fn no_cut() {
+    let (page, gap) = (page::page_size().bytes(), 8 << 20);
+    let filters = refuse(libc::SYS_mprotect, Some(2 * page as u32), libc::ENOMEM);
+    let gaps = [gap, gap + page as u32];
+    if let Err(error) = filters.and_then(|()| refuse_moves_and_reads_at(false, &gaps)) {
+        return println!("skipped: seccomp filters cannot be installed: {error}");
+    }
+    let scratch = Scratch::new();
+    let behind = gap as usize + 2 * page;
+    let content = pattern(behind + 2 * page);
+    let path = scratch.file("file", &content);
+    let stable = lease(&path);
+    break_leases(&path);
+    assert_eq!(await_answer(&stable), LeaseState::Copied { unreadable_bytes: behind });
+    for at in (0..behind).step_by(page) {
+        assert_eq!(readable(&stable, at), b"");
+    }
+    assert!(readable(&stable, behind) == content[behind..]);
+}
+
+#[test]
 fn a_break_is_noticed_without_its_signal() {
     if let Some(_time) = lease_time::shortened(9) {
         assert_plays(&mut child("full-queue"));
@@ -146,12 +228,13 @@ fn assert_ends_well(child: libc::pid_t) {
 }
 
 #[test]
-fn a_forked_child_unmaps_nothing_that_it_did_not_get() {
+fn a_forked_child_sees_no_other_bytes_where_some_were_lost() {
     let _time = lease_time::steady();
     assert_plays(&mut child("fork-later"));
 }
 
-/// The break is over, and bytes were lost by it: their addresses are the child's to use.
+/// The break is over, and bytes were lost by it: they are as inaccessible to the child, to which
+/// the kernel gives their addresses no more than to its parent.
 pub(crate) fn fork_later() {
     let scratch = Scratch::new();
     let path = scratch.file("file", &pattern(LEN));
@@ -163,12 +246,10 @@ pub(crate) fn fork_later() {
     }
     match unsafe { libc::fork() } {
         0 => {
-            let (place, len) = (stable.as_ptr().addr(), stable.len());
-            let mut own = Options::new().at_exactly(place).anon(len);
-            let is_written = own.as_mut().map(|own| own[0] = 7).is_ok();
+            let own = Options::new().at_exactly(stable.as_ptr().addr()).anon(stable.len());
+            let is_gone = own.is_err() && readable(&stable, 0).is_empty();
             drop(stable);
-            let is_kept = own.is_ok_and(|own| own.load::<u8>(0) == Ok(7));
-            unsafe { libc::_exit(i32::from(!(is_written && is_kept))) }
+            unsafe { libc::_exit(i32::from(!is_gone)) }
         }
         child => assert_ends_well(child),
     }

@@ -23,6 +23,10 @@ pub(crate) fn refuse(call: libc::c_long, second: Option<u32>, errno: i32) -> io:
     };
     filter.push(answer(libc::SECCOMP_RET_ERRNO | errno as u32));
     filter.push(answer(libc::SECCOMP_RET_ALLOW));
+    install(&mut filter)
+}
+
+fn install(filter: &mut [libc::sock_filter]) -> io::Result<()> {
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
     let answer = unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -49,4 +53,28 @@ pub(crate) fn under(
         });
         worker.join().unwrap()
     })
+}
+
+/// Lets pread(2) at these offsets fail on this thread, and on those that it starts; and mremap(2),
+/// if `moves` says so.
+pub(crate) fn refuse_moves_and_reads_at(moves: bool, offsets: &[u32]) -> io::Result<()> {
+    let step =
+        |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
+    let load = |at: u32| step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at);
+    let skip_unless = |k, jf| step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, jf, k);
+    let refuse = |errno: i32| {
+        let answer = libc::SECCOMP_RET_ERRNO | errno as u32;
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, answer)
+    };
+    let allow = step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW);
+    let mut filter = vec![load(0)];
+    if moves {
+        filter.extend([skip_unless(libc::SYS_mremap as u32, 1), refuse(libc::ENOMEM)]);
+    }
+    filter.extend([skip_unless(libc::SYS_pread64 as u32, 1 + 2 * offsets.len() as u8), load(40)]);
+    for &offset in offsets {
+        filter.extend([skip_unless(offset, 1), refuse(libc::EIO)]);
+    }
+    filter.push(allow);
+    install(&mut filter)
 }

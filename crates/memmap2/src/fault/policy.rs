@@ -1,8 +1,10 @@
 //! The policy of the process: one byte, set by the environment or by a call.
 
+use bifolio_map::features::is_elevated;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// The variable that chooses the policy: `abort` or `zero`.
+/// The variable that chooses the policy: `abort` or `zero`. A program that has more rights than who
+/// started it (set-user-ID) does not heed it.
 pub const VARIABLE: &str = "BIFOLIO_MEMMAP2_FAULT";
 
 /// What becomes of a fault under a map; [the module](crate::bifolio) tells more.
@@ -73,7 +75,7 @@ pub(crate) fn settle() {
 
 #[cold]
 fn settle_by_environment() {
-    let value = std::env::var_os(VARIABLE);
+    let value = std::env::var_os(VARIABLE).filter(|_| !is_elevated());
     let policy = match value.as_ref().map(|value| value.as_encoded_bytes()) {
         None | Some(b"" | b"abort") => OnFault::Abort,
         Some(b"zero") => OnFault::Zero,

@@ -10,6 +10,7 @@ mod others;
 mod zeroed;
 
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, Output};
 
 /// The variable that names a child's scenario.
@@ -34,12 +35,21 @@ struct End {
 
 /// Runs a scenario under this value of the variable.
 fn run(scenario: &str, policy: Option<&str>) -> End {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    end_of(&mut command(&std::env::current_exe().unwrap(), scenario, policy))
+}
+
+/// This program, or a copy of it, about to play a scenario.
+fn command(program: &Path, scenario: &str, policy: Option<&str>) -> Command {
+    let mut command = Command::new(program);
     command.args(["--exact", "scenarios", "--nocapture", "--test-threads", "1"]);
     command.env(SCENARIO, scenario).env_remove(POLICY);
     if let Some(policy) = policy {
         command.env(POLICY, policy);
     }
+    command
+}
+
+fn end_of(command: &mut Command) -> End {
     let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     End { output, stderr }

@@ -8,12 +8,14 @@
 #![allow(clippy::multiple_unsafe_ops_per_block, reason = "as above")]
 
 use crate::attack::{four_pages, read, touch, write, written};
-use crate::common::page;
-use crate::run;
+use crate::common::{Scratch, page};
+use crate::{command, end_of, run};
 use memmap2::bifolio::{Faults, OnFault, on_fault, set_on_fault, take_faults};
 use memmap2::{MmapMut, MmapOptions};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::os::fd::FromRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) const SCENARIOS: &[(&str, fn())] = &[
@@ -31,6 +33,7 @@ pub(crate) const SCENARIOS: &[(&str, fn())] = &[
     ("zero-safe", zero_safe),
     ("zero-memory", zero_memory),
     ("policy", policy_is_what_was_said),
+    ("elevated", elevated),
     ("call-wins", call_wins),
 ];
 
@@ -363,6 +366,35 @@ fn the_environment_chooses_and_a_wrong_value_is_told() {
         let said = format!("BIFOLIO_MEMMAP2_FAULT={policy}: it takes abort or zero, and abort");
         run("policy", Some(policy)).assert_lived().assert_said(&[&said]);
     }
+}
+
+fn elevated() {
+    if unsafe { libc::getauxval(libc::AT_SECURE) } == 0 {
+        return println!("skipped: programs that set their user are not heeded here");
+    }
+    assert_eq!(on_fault(), OnFault::Abort);
+    set_on_fault(OnFault::Zero);
+    assert_eq!(on_fault(), OnFault::Zero);
+}
+
+/// Who starts a program that has more rights than he has does not choose what its bytes are.
+#[test]
+fn a_program_with_rights_of_its_own_is_not_told_by_its_environment() {
+    if unsafe { libc::geteuid() } != 0 {
+        return println!("skipped: this needs two users");
+    }
+    let program = Scratch::with(b"").path.with_extension("set-user");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    std::os::unix::fs::chown(&program, Some(65534), None).unwrap();
+    std::fs::set_permissions(&program, Permissions::from_mode(0o4755)).unwrap();
+    let mut stranger = command(&program, "elevated", Some("zero"));
+    let end = end_of(stranger.current_dir("/").uid(65533).gid(65533));
+    std::fs::remove_file(&program).unwrap();
+    let end = end.assert_lived();
+    String::from_utf8_lossy(&end.output.stdout)
+        .lines()
+        .filter(|line| line.contains("skipped"))
+        .for_each(|line| println!("{line}"));
 }
 
 fn call_wins() {

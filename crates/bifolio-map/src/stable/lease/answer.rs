@@ -19,7 +19,7 @@
 use super::Lease;
 use crate::span::Span;
 use bifolio_sys::Errno;
-use bifolio_sys::fs::{lease_break_time, pread_raw};
+use bifolio_sys::fs::pread_raw;
 use bifolio_sys::mm::{self, Advice, MprotectFlags};
 use bifolio_sys::page::page_size;
 use core::iter::once;
@@ -39,13 +39,17 @@ const PAUSE: Duration = Duration::from_millis(1);
 impl Lease {
     /// Copies the bytes, puts the copy in their place, and lets the writer go on; does nothing
     /// where the owner is gone, or where that was done before.
-    pub(super) fn answer(&self) {
+    ///
+    /// What the kernel refuses to move, for want of memory or areas, is tried again as long as
+    /// `patience` lasts, which is what is left of it for others too. Then it is withdrawn: before
+    /// the lease is taken away no page of the file may be left there.
+    pub(super) fn answer(&self, patience: &mut Duration) {
         let mut reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(copy) = reserve.take() else { return };
         match self.copy(&copy) {
             None => *reserve = Some(copy),
             Some(missing) => {
-                self.exchange(copy, &missing);
+                self.exchange(copy, &missing, patience);
                 let is_lost = !self.description.give_back();
                 self.is_lost.get_or_init(|| is_lost);
             }
@@ -86,7 +90,7 @@ impl Lease {
     }
 
     /// Puts `copy` in the place of `target`, but for what is `missing` in it.
-    fn exchange(&self, copy: Span, missing: &[Range<usize>]) {
+    fn exchange(&self, copy: Span, missing: &[Range<usize>], patience: &mut Duration) {
         let mut rest = Some(copy);
         let mut at = 0;
         let end = self.target.len();
@@ -101,7 +105,7 @@ impl Lease {
         };
         for gap in missing.iter().cloned().chain(once(end..end)) {
             if at < gap.start {
-                self.replace(at, take(gap.start - at));
+                self.replace(at, take(gap.start - at), patience);
             }
             if !gap.is_empty() {
                 drop(take(gap.len()));
@@ -111,37 +115,45 @@ impl Lease {
         }
     }
 
-    /// Moves `piece` to byte `at` of `target`. Where the kernel refuses it for a third of the time
-    /// that it gives, for want of memory or areas, nobody can read there any more.
-    fn replace(&self, at: usize, mut piece: Span) {
-        let limit = lease_break_time().ok().flatten().unwrap_or(Duration::from_secs(45)) / 3;
-        let start = Instant::now();
+    /// Moves `piece` to byte `at` of `target`, or withdraws what is there.
+    fn replace(&self, at: usize, mut piece: Span, patience: &mut Duration) {
         loop {
             // SAFETY: the piece holds the bytes of the place that it goes to.
             match unsafe { self.target.replace(at, piece) } {
                 Ok(()) => return,
                 Err((given_back, _)) => piece = given_back,
             }
-            if start.elapsed() >= limit {
+            if patience.is_zero() {
                 return self.withdraw(at..at + piece.len());
             }
+            let start = Instant::now();
             thread::sleep(PAUSE);
+            *patience = patience.saturating_sub(start.elapsed());
         }
     }
 
-    /// Makes pages of `target` inaccessible: who reads there gets a signal, and never other bytes.
+    /// Makes pages of `target` inaccessible, and all before them where it cannot be these alone:
+    /// who reads there gets a signal, and never other bytes.
     fn withdraw(&self, range: Range<usize>) {
-        let protect = |range: Range<usize>| {
-            let start = self.target.base().as_ptr().wrapping_add(range.start);
-            // SAFETY: no reference can be read any more, so that none can see a change.
-            unsafe { mm::mprotect(start.cast(), range.len(), MprotectFlags::empty()) }
-        };
         // Relaxed: published by `is_lost`, which is set afterwards.
-        self.unreadable_bytes.fetch_add(range.len(), Ordering::Relaxed);
-        // A part may need areas that the process may not have; the whole needs none.
-        if protect(range).is_err() && protect(0..self.target.len()).is_err() {
+        if self.close(range.clone()).is_ok() {
+            self.unreadable_bytes.fetch_add(range.len(), Ordering::Relaxed); // relaxed: as above
+        } else if self.close(0..self.target.len()).is_ok() {
+            // A part needs areas that the process may not have; the whole needs none. What comes
+            // behind is still to be replaced.
+            self.unreadable_bytes.store(range.end, Ordering::Relaxed); // relaxed: as above
+        } else {
             std::process::abort();
         }
+    }
+
+    /// Closes pages of `target`, in children too: nothing else may come to lie there.
+    fn close(&self, range: Range<usize>) -> Result<(), Errno> {
+        let start = self.target.base().as_ptr().wrapping_add(range.start).cast();
+        // SAFETY: no reference can be read any more, so that none can see a change.
+        unsafe { mm::mprotect(start, range.len(), MprotectFlags::empty()) }?;
+        // SAFETY: it changes what children inherit, which is pages without access.
+        unsafe { mm::madvise(start, range.len(), Advice::DoFork) }
     }
 }
 
@@ -164,6 +176,7 @@ mod tests {
     use crate::stable::lease::{LeaseState, Leased, lease};
     use crate::stable::{Policy, Source};
     use core::sync::atomic::Ordering;
+    use core::time::Duration;
     use std::fs::{self, File};
     use std::os::fd::AsFd;
 
@@ -205,10 +218,10 @@ mod tests {
     fn what_nobody_wants_any_more_is_not_copied() {
         let Some(leased) = leased("unwanted") else { return };
         leased.lease.is_dropped.store(true, Ordering::SeqCst);
-        leased.lease.answer();
+        leased.lease.answer(&mut Duration::from_secs(1));
         assert_eq!(leased.state(), LeaseState::Held);
         leased.lease.is_dropped.store(false, Ordering::SeqCst);
-        leased.lease.answer();
+        leased.lease.answer(&mut Duration::from_secs(1));
         assert_eq!(leased.state(), LeaseState::Copied { unreadable_bytes: 0 });
         assert_eq!(leased.bytes(), b"bytes");
     }

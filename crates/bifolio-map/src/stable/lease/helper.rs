@@ -41,6 +41,9 @@ const STACK_BYTES: usize = 256 << 10;
 const PATROL_MIN: Duration = Duration::from_millis(100);
 const PATROL_MAX: Duration = Duration::from_secs(5);
 
+/// What the kernel gives unless it is changed.
+const BREAK_TIME: Duration = Duration::from_secs(45);
+
 static HELPER: OnceLock<Helper> = OnceLock::new();
 
 /// The helper of this process.
@@ -155,8 +158,10 @@ impl Helper {
             // Whether it came or the time was up: what the leases say themselves is what counts.
             let _ = sigtimedwait(self.signal, patrol());
             while sigtimedwait(self.signal, Duration::ZERO).is_ok() {}
-            for lease in self.broken() {
-                lease.answer();
+            let broken = self.broken();
+            let mut patience = patience();
+            for lease in broken {
+                lease.answer(&mut patience);
                 self.forget(&lease);
             }
         }
@@ -189,6 +194,13 @@ fn patrol() -> Duration {
         Ok(Some(time)) => (time / 9).clamp(PATROL_MIN, PATROL_MAX),
         _ => PATROL_MAX,
     }
+}
+
+/// How long to wait in all for what the kernel refuses to the leases that are broken now: a sixth
+/// of the time that it gives. Those that are broken meanwhile wait as long for these, as long again
+/// for each other, and are copied in a third.
+fn patience() -> Duration {
+    lease_break_time().ok().flatten().unwrap_or(BREAK_TIME) / 6
 }
 
 /// Starts the thread with every signal blocked, and remembers the helper.

@@ -11,7 +11,8 @@
 //! 0. While the lease is held nobody has the file open for writing, so `target` shows bytes that do
 //!    not change.
 //! 1. `target` is replaced page for page by copies of the bytes that it showed, or by pages that
-//!    permit no access, and by nothing else; all of it before the lease is given back.
+//!    permit no access, and by nothing else; all of it before the lease is given back. Children
+//!    that are forked afterwards have these pages too.
 //! 2. `reserve` has as many bytes as `target`, and nobody has written there before the helper.
 //!
 //! What this assumes of the kernel and of the caller stands in `docs/map.md`. It does not keep the
@@ -270,9 +271,9 @@ impl Leased {
 impl Drop for Leased {
     fn drop(&mut self) {
         if !self.helper.is_here() {
-            // In a child the lease is its parent's, the list may be locked for ever, and what was
-            // not replaced is not mapped: its addresses may be another's by now. So all is kept.
-            core::mem::forget(Arc::clone(&self.lease));
+            // In a child the list may be locked for ever. A lease that is in it is the parent's,
+            // and its pages are not mapped: the list, as the child has it, keeps it from being
+            // dropped. One that was answered before has all its pages there.
             return;
         }
         self.lease.is_dropped.store(true, Ordering::SeqCst);
