@@ -32,6 +32,7 @@ impl MadeUp {
             file: None,
         };
         let counted = |total_pages, resident_pages, dirty_pages| {
+            let dirty_pages = Some(dirty_pages);
             Ok(Counts { total_pages, resident_pages, dirty_pages, ..Counts::default() })
         };
         let items = vec![
