@@ -82,30 +82,37 @@ const _: () = {
     }
 };
 
-/// Pages by state; what nobody told is 0.
+/// Pages by state; `None` where nobody tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counts {
     pub(crate) total_pages: u64,
     pub(crate) resident_pages: u64,
-    pub(crate) dirty_pages: u64,
-    pub(crate) writeback_pages: u64,
-    pub(crate) evicted_pages: u64,
-    pub(crate) swapped_pages: u64,
-    pub(crate) huge_pages: u64,
+    pub(crate) dirty_pages: Option<u64>,
+    pub(crate) writeback_pages: Option<u64>,
+    pub(crate) evicted_pages: Option<u64>,
+    pub(crate) swapped_pages: Option<u64>,
+    pub(crate) huge_pages: Option<u64>,
 }
 
 impl From<Resident> for Counts {
     fn from(pages: Resident) -> Counts {
-        let cache = |of: fn(&bifolio::CacheState) -> u64| pages.cache.as_ref().map_or(0, of);
+        let cache = |of: fn(&bifolio::CacheState) -> u64| pages.cache.as_ref().map(of);
         Counts {
             total_pages: pages.total_pages,
             resident_pages: pages.resident_pages,
             dirty_pages: cache(|cache| cache.dirty_pages),
             writeback_pages: cache(|cache| cache.writeback_pages),
             evicted_pages: cache(|cache| cache.evicted_pages),
-            swapped_pages: pages.swapped_pages.unwrap_or(0),
-            huge_pages: pages.huge_pages.unwrap_or(0),
+            swapped_pages: pages.swapped_pages,
+            huge_pages: pages.huge_pages,
         }
+    }
+}
+
+impl Counts {
+    /// Those that a power cut would lose: dirty, or being written.
+    pub(crate) fn unwritten_pages(&self) -> Option<u64> {
+        Some(self.dirty_pages? + self.writeback_pages?)
     }
 }
 
@@ -121,16 +128,17 @@ impl Cell {
     /// As [`of`](Self::of), for pages that are counted already.
     pub(crate) fn of_counts(pages: &Counts, is_hole: bool) -> Cell {
         let (resident, total) = (pages.resident_pages, pages.total_pages);
+        let some = |pages: Option<u64>| pages.is_some_and(|pages| pages > 0);
         match resident {
-            _ if pages.dirty_pages > 0 => Cell::Dirty,
-            _ if pages.writeback_pages > 0 => Cell::Writeback,
+            _ if some(pages.dirty_pages) => Cell::Dirty,
+            _ if some(pages.writeback_pages) => Cell::Writeback,
             0 if is_hole => Cell::Hole,
-            0 if pages.evicted_pages + pages.swapped_pages > 0 => Cell::PushedOut,
+            0 if some(pages.evicted_pages) || some(pages.swapped_pages) => Cell::PushedOut,
             0 => Cell::Absent,
             _ if resident * 3 < total => Cell::Few,
             _ if resident * 3 < total * 2 => Cell::Half,
             _ if resident < total => Cell::Most,
-            _ if pages.huge_pages > 0 => Cell::Huge,
+            _ if some(pages.huge_pages) => Cell::Huge,
             _ => Cell::Resident,
         }
     }
@@ -158,8 +166,8 @@ impl Cell {
         let pages = Counts {
             total_pages: 6 * cells.len() as u64,
             resident_pages: cells.iter().map(sixths).sum(),
-            evicted_pages: u64::from(any(Cell::PushedOut)),
-            huge_pages: u64::from(any(Cell::Huge)),
+            evicted_pages: Some(any(Cell::PushedOut).into()),
+            huge_pages: Some(any(Cell::Huge).into()),
             ..Counts::default()
         };
         Cell::of_counts(&pages, false)
@@ -317,17 +325,17 @@ mod tests {
         let full = pages(10, 10);
         let gone = pages(10, 0);
         for (counts, is_hole, cell) in [
-            (Counts { dirty_pages: 1, writeback_pages: 1, ..part }, false, Cell::Dirty),
-            (Counts { dirty_pages: 1, ..part }, true, Cell::Dirty),
-            (Counts { writeback_pages: 1, ..full }, false, Cell::Writeback),
-            (Counts { evicted_pages: 5, ..part }, false, Cell::Half),
-            (Counts { evicted_pages: 1, ..gone }, false, Cell::PushedOut),
-            (Counts { swapped_pages: 1, ..gone }, false, Cell::PushedOut),
-            (Counts { evicted_pages: 1, ..gone }, true, Cell::Hole),
+            (Counts { dirty_pages: Some(1), writeback_pages: Some(1), ..part }, false, Cell::Dirty),
+            (Counts { dirty_pages: Some(1), ..part }, true, Cell::Dirty),
+            (Counts { writeback_pages: Some(1), ..full }, false, Cell::Writeback),
+            (Counts { evicted_pages: Some(5), ..part }, false, Cell::Half),
+            (Counts { evicted_pages: Some(1), ..gone }, false, Cell::PushedOut),
+            (Counts { swapped_pages: Some(1), ..gone }, false, Cell::PushedOut),
+            (Counts { evicted_pages: Some(1), ..gone }, true, Cell::Hole),
             (gone, true, Cell::Hole),
             (full, true, Cell::Resident),
-            (Counts { huge_pages: 10, ..full }, false, Cell::Huge),
-            (Counts { huge_pages: 5, ..part }, false, Cell::Half),
+            (Counts { huge_pages: Some(10), ..full }, false, Cell::Huge),
+            (Counts { huge_pages: Some(5), ..part }, false, Cell::Half),
         ] {
             assert_eq!(Cell::of_counts(&counts, is_hole), cell, "{counts:?} {is_hole}");
         }

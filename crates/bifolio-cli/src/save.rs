@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Writes `bytes` to a file beside `path` and renames it to that; what is no regular file, such as
-/// `/dev/stdout`, is written as it is.
+/// `/dev/stdout`, is written as it is. Who may read a file stays as it was.
 ///
 /// A failure leaves what was there.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
@@ -19,7 +19,10 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     // Through a symbolic link, so that it stays one.
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let (beside, file) = create_beside(&target).map_err(failed)?;
-    write_through(file, bytes).and_then(|()| std::fs::rename(&beside, &target)).map_err(|error| {
+    let keep =
+        std::fs::metadata(&target).map_or(Ok(()), |stat| file.set_permissions(stat.permissions()));
+    let written = keep.and_then(|()| write_through(file, bytes));
+    written.and_then(|()| std::fs::rename(&beside, &target)).map_err(|error| {
         // It has done no harm if it cannot be removed.
         let _ = std::fs::remove_file(&beside);
         failed(error)
@@ -50,6 +53,7 @@ fn write_through(mut file: File, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_file_is_replaced_as_a_whole_and_a_failure_leaves_it() {
@@ -57,9 +61,11 @@ mod tests {
         std::fs::create_dir(&dir).unwrap();
         let (path, link) = (dir.join("file"), dir.join("link"));
         replace(&path, b"one").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
         std::os::unix::fs::symlink("file", &link).unwrap();
         replace(&link, b"two").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
         assert!(replace(&dir.join("no/file"), b"three").is_err());
         assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 2, "nothing else is left");

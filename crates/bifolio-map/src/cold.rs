@@ -84,3 +84,42 @@ impl<'a> Cold<'a> {
 fn per_mib(time: Duration, len: usize) -> Duration {
     time.mul_f64((1 << 20) as f64 / len.max(1) as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Access;
+    use crate::file::FileMap;
+    use crate::pages::Pages;
+    use crate::pages::sealed::HasBody;
+
+    #[test]
+    fn the_way_that_was_faster_does_the_rest() {
+        let path = std::env::temp_dir().join(std::format!("bifolio-cold-{}", std::process::id()));
+        std::fs::write(&path, std::vec![7; 1 << 20]).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        file.sync_all().unwrap();
+        let map = FileMap::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let block = 0..map.len();
+        let is_cold = || Cold::of(map.body()).is_some_and(|cold| cold.is_cold(&block));
+        let (short, long) = (Some(Duration::from_millis(1)), Some(Duration::from_millis(2)));
+        for (by_reads, by_touching, is_tried, is_read) in [
+            (None, None, false, true),
+            (short, None, true, false),
+            (short, long, false, true),
+            (long, short, false, false),
+        ] {
+            map.evict(block.clone(), crate::Dirty::Leave).unwrap();
+            if !is_cold() {
+                std::println!("skipped: the pages of {} cannot be evicted", path.display());
+                return;
+            }
+            let mut cold = Cold { by_reads, by_touching, ..Cold::of(map.body()).unwrap() };
+            let case = std::format!("{by_reads:?} {by_touching:?}");
+            assert_eq!(cold.begin(&block, block.end).is_some(), is_tried, "{case}");
+            assert_eq!(!is_cold(), is_read, "{case}");
+            assert_eq!(cold.by_reads.is_some(), by_reads.is_some() || is_read, "{case}");
+        }
+    }
+}

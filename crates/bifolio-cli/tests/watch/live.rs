@@ -213,6 +213,9 @@ fn a_process_is_watched_until_it_ends() {
     let shown = text(&output);
     assert!(shown.contains(&format!("process {pid}")) && shown.contains("[stack]"), "{shown}");
     assert!(shown.contains("anonymous ") && shown.contains("faults "), "{shown}");
+    let shown = text(&run(["watch", "--json", "--pid", &pid]));
+    assert!(shown.contains(r#""dirty_pages": null"#), "page tables do not tell: {shown}");
+    assert!(!shown.contains(r#""dirty_pages": 0"#), "{shown}");
     let Some(terminal) = Terminal::new(100, 30, &dir) else {
         child.kill().unwrap();
         child.wait().unwrap();

@@ -78,6 +78,7 @@ fn the_json_has_the_runs_of_every_file() {
     let items = all["items"].as_array().unwrap();
     assert_eq!(items.len(), 2);
     assert_eq!(items[0]["path"], path);
+    assert_eq!(items[0]["pages"]["swapped_pages"], Value::Null, "nobody was asked");
     let runs = items[0]["runs"].as_array().unwrap();
     assert_eq!(runs[0]["start"], 0);
     assert_eq!(runs[0]["state"], "resident");

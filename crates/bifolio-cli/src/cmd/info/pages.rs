@@ -75,7 +75,7 @@ pub(super) struct CellDocument {
     len_bytes: u64,
     total_pages: u64,
     resident_pages: u64,
-    dirty_pages: u64,
+    dirty_pages: Option<u64>,
     state: &'static str,
 }
 
@@ -90,7 +90,7 @@ impl From<&Known> for Document {
             len_bytes: part.range.end - part.range.start,
             total_pages: part.counts.total_pages,
             resident_pages: part.counts.resident_pages,
-            dirty_pages: part.counts.dirty_pages + part.counts.writeback_pages,
+            dirty_pages: part.counts.unwritten_pages(),
             state: part.cell.name(),
         });
         Document::Known {

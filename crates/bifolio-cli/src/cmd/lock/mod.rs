@@ -36,7 +36,7 @@ use watch::Watch;
 /// Brings them in and locks them there until the command is interrupted, or as long as COMMAND
 /// runs, whose exit code is the exit code then; with --daemon it goes on in the background until it
 /// is killed. All files are locked, or none and the exit code is 2. What files get when they grow
-/// or are replaced is not locked, which is said.
+/// or are replaced is not locked, which is said. Holes take memory too, as the zeros that they are.
 ///
 /// Of vmtouch's options -l and -L are this command, -d and -P have their meaning here, and -w is
 /// always so.

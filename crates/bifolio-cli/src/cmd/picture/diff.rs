@@ -61,11 +61,11 @@ const NOT_THERE: State = State {
     pages: Some(Counts {
         total_pages: 0,
         resident_pages: 0,
-        dirty_pages: 0,
-        writeback_pages: 0,
-        evicted_pages: 0,
-        swapped_pages: 0,
-        huge_pages: 0,
+        dirty_pages: Some(0),
+        writeback_pages: Some(0),
+        evicted_pages: Some(0),
+        swapped_pages: Some(0),
+        huge_pages: Some(0),
     }),
     hole: true,
 };
@@ -83,17 +83,18 @@ fn pieces(before: &Snapshot, after: &Snapshot) -> Vec<(u64, u64)> {
 fn sum(place: &Place, cell_bytes: u64, start: u64, end: u64) -> State {
     let first = (start - place.start) / cell_bytes;
     let last = (end - place.start).div_ceil(cell_bytes);
+    let both = |one: Option<u64>, other: Option<u64>| Some(one? + other?);
     let mut all = NOT_THERE;
     for state in &place.cells[first as usize..last as usize] {
         all.hole &= state.hole;
         all.pages = all.pages.zip(state.pages).map(|(one, other)| Counts {
             total_pages: one.total_pages + other.total_pages,
             resident_pages: one.resident_pages + other.resident_pages,
-            dirty_pages: one.dirty_pages + other.dirty_pages,
-            writeback_pages: one.writeback_pages + other.writeback_pages,
-            evicted_pages: one.evicted_pages + other.evicted_pages,
-            swapped_pages: one.swapped_pages + other.swapped_pages,
-            huge_pages: one.huge_pages + other.huge_pages,
+            dirty_pages: both(one.dirty_pages, other.dirty_pages),
+            writeback_pages: both(one.writeback_pages, other.writeback_pages),
+            evicted_pages: both(one.evicted_pages, other.evicted_pages),
+            swapped_pages: both(one.swapped_pages, other.swapped_pages),
+            huge_pages: both(one.huge_pages, other.huge_pages),
         });
     }
     all

@@ -56,18 +56,40 @@ pub(super) fn state(answer: Residency, hole: bool) -> State {
 
 /// The pages of a file in figures.
 fn notes(place: &Place, page_bytes: u64) -> Vec<String> {
-    let told = || place.cells.iter().filter_map(|state| state.pages);
-    let sum = |of: fn(&Counts) -> u64| told().map(|pages| of(&pages)).sum::<u64>();
-    let line = |name: &str, pages: u64| {
-        format!("{name:<10}{:>10} {:>11} pages", human(pages * page_bytes), grouped(pages))
+    let sum = |of: fn(&Counts) -> Option<u64>| -> Option<u64> {
+        place.cells.iter().map(|state| state.pages.as_ref().and_then(of)).sum()
     };
-    let mut lines = vec![format!("{:<10}{:>10}", "size", human(place.len_bytes))];
-    if told().next().is_some() || place.cells.is_empty() {
-        lines.push(line("in memory", sum(|pages| pages.resident_pages)));
-        lines.push(line("dirty", sum(|pages| pages.dirty_pages + pages.writeback_pages)));
-        lines.push(line("evicted", sum(|pages| pages.evicted_pages)));
-    } else {
-        lines.push("in memory   unknown".to_owned());
+    let line = |name: &str, pages: Option<u64>| match pages {
+        Some(pages) => {
+            format!("{name:<10}{:>10} {:>11} pages", human(pages * page_bytes), grouped(pages))
+        }
+        None => format!("{name:<10}{:>10}", "unknown"),
+    };
+    vec![
+        format!("{:<10}{:>10}", "size", human(place.len_bytes)),
+        line("in memory", sum(|pages| Some(pages.resident_pages))),
+        line("dirty", sum(Counts::unwritten_pages)),
+        line("evicted", sum(|pages| pages.evicted_pages)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::tests::place;
+    use super::*;
+
+    #[test]
+    fn figures_of_which_a_part_is_unknown_are_unknown() {
+        let mut place = place(0, "##.");
+        let dirty = |place: &Place| notes(place, 4096).remove(2);
+        assert_eq!(dirty(&place), "dirty        unknown", "nobody tells");
+        for state in &mut place.cells {
+            let told =
+                Counts { dirty_pages: Some(2), writeback_pages: Some(1), ..Counts::default() };
+            state.pages = Some(told);
+        }
+        assert_eq!(dirty(&place), "dirty         36 KiB           9 pages");
+        place.cells[1].pages = None;
+        assert_eq!(dirty(&place), "dirty        unknown");
     }
-    lines
 }

@@ -178,7 +178,7 @@ impl Model {
             (totals.swapped_pages, "swapped"),
             (totals.huge_pages, "huge"),
         ] {
-            if pages > 0 {
+            if let Some(pages @ 1..) = pages {
                 said.push(format!("{} {what}", size(pages)));
             }
         }

@@ -32,6 +32,7 @@ impl MadeUp {
             file: None,
         };
         let counted = |total_pages, resident_pages, dirty_pages| {
+            let dirty_pages = Some(dirty_pages);
             Ok(Counts { total_pages, resident_pages, dirty_pages, ..Counts::default() })
         };
         let items = vec![
@@ -289,4 +290,21 @@ fn what_is_recorded_is_shown_again_and_can_be_wound() {
     assert_eq!(again.source.position().unwrap().frame, frames - 1);
     again.wind(i64::MIN, 0..3);
     assert_eq!(again.source.position().unwrap().frame, 0);
+}
+
+#[test]
+fn what_is_paused_is_not_looked_at_until_it_goes_on() {
+    let mut watcher = watcher(Subject::Files, true);
+    watcher.first_look().unwrap();
+    let faults = |watcher: &mut Watcher| watcher.source.counters().unwrap().minor_faults;
+    let (before, now) = (faults(&mut watcher), Instant::now());
+    watcher.model.press(Key::Pause);
+    watcher.step(now + Duration::from_secs(60), 0..3);
+    assert_eq!(faults(&mut watcher), before);
+    watcher.model.press(Key::Pause);
+    watcher.step(now + Duration::from_secs(120), 0..3);
+    assert_eq!(faults(&mut watcher), before + 50);
+    watcher.model.press(Key::Pause);
+    let title = shown(&mut watcher, 80, 24).remove(0);
+    assert!(title.ends_with("PAUSED"), "{title}");
 }
