@@ -240,9 +240,9 @@ impl Body {
         let Body { tracker, span, delta, len, page, origin } = self;
         let Some(span) = span else { return Ok(()) };
         // From the moment that they are unmapped, the addresses may be another's.
-        tracker.iter().for_each(|tracker| tracker.set_writable(false));
+        let was_writable = tracker.as_ref().is_some_and(|tracker| tracker.set_writable(false));
         span.unmap().map_err(|(span, errno)| {
-            tracker.iter().for_each(|tracker| tracker.set_writable(true));
+            tracker.iter().for_each(|tracker| _ = tracker.set_writable(was_writable));
             let body = Body { tracker, span: Some(span), delta, len, page, origin };
             let error = body.refused(Operation::Unmap, &(0..len), errno);
             (body, error)

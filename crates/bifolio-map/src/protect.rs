@@ -43,7 +43,7 @@ impl Body {
         };
         let let_write = |protection| {
             let is_writable = protection == Protection::ReadWrite;
-            tracker.iter().for_each(|tracker| tracker.set_writable(is_writable));
+            tracker.iter().for_each(|tracker| _ = tracker.set_writable(is_writable));
         };
         let_write(new);
         let Err(errno) = change(new) else { return Ok(self) };

@@ -164,10 +164,9 @@ impl Shadow {
         protect(head.start..head.end, MprotectFlags::READ | MprotectFlags::WRITE)
     }
 
-    pub(super) fn set_writable(&self, is_writable: bool) {
-        if let Some(head) = self.head() {
-            head.is_writable.store(is_writable, Ordering::SeqCst);
-        }
+    /// Returns what was set before.
+    pub(super) fn set_writable(&self, is_writable: bool) -> bool {
+        self.head().is_some_and(|head| head.is_writable.swap(is_writable, Ordering::SeqCst))
     }
 
     /// Makes the pages at `addresses` dirty.

@@ -134,10 +134,11 @@ impl Tracker {
     }
 
     /// Whether a write to a closed page opens it: not where the type is one that cannot be written,
-    /// nor where the pages are about to be unmapped.
-    pub(crate) fn set_writable(&self, is_writable: bool) {
-        if let Tracker::Shadow(shadow) = self {
-            shadow.set_writable(is_writable);
+    /// nor where the pages are about to be unmapped. Returns what was set before.
+    pub(crate) fn set_writable(&self, is_writable: bool) -> bool {
+        match self {
+            Tracker::PageTables(_) => false,
+            Tracker::Shadow(shadow) => shadow.set_writable(is_writable),
         }
     }
 

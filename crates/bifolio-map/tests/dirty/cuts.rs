@@ -8,6 +8,7 @@
 #![allow(clippy::multiple_unsafe_ops_per_block, reason = "as above")]
 
 use super::kinds::Subject;
+use super::scratch::filter::under;
 use super::{bytes, dirty, page, take, ways};
 use bifolio_map::{
     Access, AccessMut, AnonMap, Discard, ErrorKind, Options, Pages, PrivateMap, SharedMap, Track,
@@ -175,6 +176,24 @@ fn read_only_pages_are_not_opened() {
     let stored = unsafe { bifolio_sys::guard::fill(address, 7, 1) };
     assert_eq!(stored.unwrap_err().done, 0);
     assert_eq!(map[0], 0);
+    let mut map = map.into_mut().unwrap();
+    map[0] = 1;
+    assert_eq!(take(&map), [0..page()]);
+}
+
+/// It comes back as it was where it cannot be unmapped.
+#[test]
+fn read_only_pages_are_not_opened_by_an_unmapping_that_failed() {
+    let mut map = AnonMap::new(page()).unwrap();
+    map.track_by(Tracking::WriteProtection).unwrap();
+    let mut map = Some(map.into_read_only().unwrap());
+    under(libc::SYS_munmap, None, libc::ENOMEM, || {
+        map = map.take().and_then(|map| map.unmap().err()).map(|(map, _)| map);
+    });
+    let map = map.expect("a map that could not be unmapped");
+    let address = map.as_ptr().cast_mut();
+    let stored = unsafe { bifolio_sys::guard::fill(address, 7, 1) };
+    assert_eq!((stored.unwrap_err().done, map[0]), (0, 0));
     let mut map = map.into_mut().unwrap();
     map[0] = 1;
     assert_eq!(take(&map), [0..page()]);
