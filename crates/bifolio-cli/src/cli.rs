@@ -17,7 +17,7 @@ Exit codes:
   0    done, or the answer is yes
   1    the answer is no: the files differ, nothing was found
   2    wrong usage, or an error
-  3    no error, but part of the answer could not be had, and is reported as unknown
+  3    part of the answer could not be had, and is reported as unknown
   130  interrupted";
 
 /// Files and memory, seen through mappings that survive what others do to the file.

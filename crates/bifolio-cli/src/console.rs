@@ -151,7 +151,7 @@ impl Console {
     /// Notes how the command will end, where that is known before all is written: it stays so when
     /// nobody reads the rest.
     pub(crate) fn decide(&mut self, answer: Exit) {
-        self.worst = self.worst.or_worse(answer);
+        self.worst = self.worst.max(answer);
     }
 
     /// Writes what is left, reports the failure if there is one, and says how the program ends.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 /// The exit codes, as the help lists them. 130 is the shell's number for a program that SIGINT
 /// ended: the signal keeps its default action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Exit {
     /// Done, or the answer is yes.
@@ -19,19 +19,6 @@ pub(crate) enum Exit {
     Error = 2,
     /// Part of the answer is unknown.
     Partial = 3,
-}
-
-impl Exit {
-    /// The one that matters more: an error, then what is unknown, then what the answer is.
-    pub(crate) fn or_worse(self, other: Exit) -> Exit {
-        let rank = |exit| match exit {
-            Exit::Success => 0,
-            Exit::False => 1,
-            Exit::Partial => 2,
-            Exit::Error => 3,
-        };
-        std::cmp::max_by_key(self, other, |&exit| rank(exit))
-    }
 }
 
 impl From<Exit> for ExitCode {

@@ -274,9 +274,6 @@ fn of_a_file_of_somebody_else_others_tell_that_evicted_pages_are_there() {
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
     let output = nobody.args(["residency", &path]).output().unwrap();
     assert_eq!(code(&output), 3, "{}", complaint(&output));
-    // An error matters more than what is unknown.
-    let output = nobody.arg(dir.file("missing")).output().unwrap();
-    assert_eq!(code(&output), 2, "{}", complaint(&output));
     for (tool, args, pages) in
         [("vmtouch", &[][..], "25/25"), ("fincore", &["--noheadings", "--output", "PAGES"], "25")]
     {
