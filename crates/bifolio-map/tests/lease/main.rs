@@ -18,11 +18,12 @@ mod lost;
 mod media;
 mod refusals;
 
-use bifolio_map::{FileMap, LeaseState, NoRung, Options, Policy, Rung, Stable};
+use bifolio_map::{FileMap, LeaseState, NoRung, Options, Policy, Refusal, Rung, Stable};
 use bifolio_sys::{fault, guard};
 use scratch::scenario;
 use std::fs::{self, OpenOptions};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// A lease or nothing.
 fn policy() -> Policy {
@@ -38,7 +39,19 @@ fn lease(path: &Path) -> Stable {
 }
 
 fn lease_with(path: &Path, options: &Options) -> Stable {
-    let stable = options.open(path).unwrap().stable(&policy()).unwrap();
+    let map = options.open(path).unwrap();
+    let is_open_elsewhere =
+        |refused: &NoRung| matches!(refused.reason(Rung::Leased), Some(Refusal::OpenForWriting));
+    // A child that another test forks has the descriptor that wrote the file, until it executes.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let stable = loop {
+        match map.stable(&policy()) {
+            Err(refused) if is_open_elsewhere(&refused) && Instant::now() < deadline => {
+                std::thread::yield_now();
+            }
+            answer => break answer.unwrap(),
+        }
+    };
     assert_eq!(stable.rung(), Rung::Leased);
     assert_eq!(stable.lease(), Some(LeaseState::Held));
     stable

@@ -220,6 +220,8 @@ impl Evidence<'_> {
         };
         match name {
             b"/anon_hugepage (deleted)" if has_huge_pages => Purpose::HugePages,
+            // A file may be called so.
+            b"/anon_hugepage (deleted)" if region.page_size_bytes.is_none() => Purpose::Unknown,
             _ if has_huge_pages && name.starts_with(b"/memfd:") => Purpose::MemoryFile,
             _ if has_huge_pages && is_system_v(name) => Purpose::SystemV,
             // Its private pages are plain memory (mem(4)).
