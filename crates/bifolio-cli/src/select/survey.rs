@@ -11,9 +11,9 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
-/// How many files are taken at once where the work on each is short; fewer than so many need no
-/// thread.
-const HANDFUL: usize = 256;
+/// How many files are taken at once where the work on each is short: so many that threads seldom
+/// meet in one directory, whose counters they would fight for. Fewer need no thread.
+const HANDFUL: usize = 500;
 
 /// How many handfuls for each thread may wait to be delivered.
 const AHEAD: usize = 4;
