@@ -58,6 +58,23 @@ pub(crate) fn bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok,
     serializer.serialize_str(&hex::string(bytes))
 }
 
+/// An address as a string in hexadecimal: for `with`.
+pub(crate) mod address {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(crate) fn serialize<S: Serializer>(address: &u64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&format!("{address:#x}"))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+        let text = String::deserialize(from)?;
+        let digits =
+            text.strip_prefix("0x").ok_or_else(|| D::Error::custom("an address is 0x.."))?;
+        u64::from_str_radix(digits, 16).map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

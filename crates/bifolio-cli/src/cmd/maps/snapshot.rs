@@ -11,6 +11,7 @@ use super::kind::Kind;
 use super::memory::Memory;
 use crate::failure::Failure;
 use crate::hex;
+use crate::json;
 use crate::name::{harmless, shown};
 use bifolio::memory::{self, Maps, Region};
 use serde::{Deserialize, Serialize};
@@ -44,9 +45,9 @@ impl Eq for Moment {}
 /// A mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Row {
-    #[serde(with = "address")]
+    #[serde(with = "json::address")]
     pub(super) start: u64,
-    #[serde(with = "address")]
+    #[serde(with = "json::address")]
     pub(super) end: u64,
     pub(super) permissions: String,
     pub(super) shared: bool,
@@ -214,22 +215,5 @@ impl<'a> Document<'a> {
             kinds: kinds.collect(),
             regions: has_regions.then_some(&snapshot.regions),
         }
-    }
-}
-
-/// An address as a string in hexadecimal.
-mod address {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-    pub(super) fn serialize<S: Serializer>(address: &u64, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&format!("{address:#x}"))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-        let text = String::deserialize(from)?;
-        let digits =
-            text.strip_prefix("0x").ok_or_else(|| D::Error::custom("an address is 0x.."))?;
-        u64::from_str_radix(digits, 16).map_err(D::Error::custom)
     }
 }

@@ -11,6 +11,7 @@ use super::scene::{Area, Scene};
 use super::tint::Tint;
 use crate::cell::{Cell, Counts};
 use crate::failure::Failure;
+use crate::json;
 use crate::name::shown;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -35,7 +36,7 @@ pub(super) struct Snapshot {
 pub(super) struct Place {
     pub(super) label: String,
     pub(super) title: String,
-    #[serde(with = "address")]
+    #[serde(with = "json::address")]
     pub(super) start: u64,
     pub(super) len_bytes: u64,
     #[serde(rename = "runs", with = "runs")]
@@ -153,23 +154,6 @@ impl Snapshot {
             end_before = end;
         }
         Ok(())
-    }
-}
-
-/// An address as a string in hexadecimal.
-mod address {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-    pub(super) fn serialize<S: Serializer>(address: &u64, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&format!("{address:#x}"))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-        let text = String::deserialize(from)?;
-        let digits =
-            text.strip_prefix("0x").ok_or_else(|| D::Error::custom("an address is 0x.."))?;
-        u64::from_str_radix(digits, 16).map_err(D::Error::custom)
     }
 }
 
