@@ -14,6 +14,7 @@ mod errno;
 pub mod fault;
 pub mod features;
 pub mod fs;
+pub mod futex;
 pub mod guard;
 pub mod icache;
 pub mod mm;

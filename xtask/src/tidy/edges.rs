@@ -12,6 +12,8 @@ use crate::workspace::Workspace;
 const EDGES: &[(&str, &[&str])] = &[
     ("bifolio-sys", &[]),
     ("bifolio-map", &["bifolio-sys"]),
+    ("bifolio-sync", &["bifolio-map", "bifolio-sys"]),
+    ("bifolio-share", &["bifolio-map", "bifolio-sync", "bifolio-sys"]),
     ("bifolio", &["bifolio-map"]),
     ("bifolio-cli", &["bifolio"]),
     ("memmap2", &["bifolio-map"]),

@@ -296,7 +296,7 @@ unsafe fn free_slab(slab: NonNull<Slab>) {
     let _ = unsafe { rustix::mm::munmap(slab.as_ptr().cast(), slab_bytes(slots)) };
 }
 
-#[cfg(all(test, loom))]
+#[cfg(loom)]
 mod model {
     //! Explores every interleaving of a look-up with registration, removal and reuse of the slot.
     extern crate std;
@@ -450,5 +450,5 @@ mod model {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(loom)]
 use model::{free_slab, new_slab};

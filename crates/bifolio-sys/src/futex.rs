@@ -1,0 +1,215 @@
+//! Sleeping until a word in shared memory changes.
+//!
+//! | call | since Linux |
+//! |---|---|
+//! | [`wait`], [`wake`] | 2.6.22, 2.6.25 with a deadline |
+//! | [`wait_any`] | 5.16 |
+//!
+//! A word is known by the memory it lies in, not by its address (no `FUTEX_PRIVATE_FLAG`), so the
+//! processes that share the memory meet at it wherever each has it mapped.
+//!
+//! Under `cfg(loom)` sleepers sleep in the model, which finds a wake-up that is lost.
+
+use core::ffi::c_void;
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use rustix::io::Errno;
+use rustix::thread::futex;
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+use crate::sync::AtomicU32;
+
+/// How many words [`wait_any`] takes: `FUTEX_WAITV_MAX`.
+pub const WORDS_MAX: usize = 128;
+
+/// A moment of the monotonic clock until which a call may sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline(Timespec);
+
+impl Deadline {
+    /// The moment that is `duration` from now; `None` where the clock does not go that far, which
+    /// is never.
+    #[must_use]
+    pub fn after(duration: Duration) -> Option<Deadline> {
+        let now = clock_gettime(ClockId::Monotonic);
+        let duration = Timespec::try_from(duration).ok()?;
+        now.checked_add(duration).map(Deadline)
+    }
+
+    /// Whether it is past.
+    #[must_use]
+    pub fn is_past(self) -> bool {
+        clock_gettime(ClockId::Monotonic) >= self.0
+    }
+
+    /// The earlier of two.
+    #[must_use]
+    pub fn min(self, other: Deadline) -> Deadline {
+        if other.0 < self.0 { other } else { self }
+    }
+}
+
+/// A word, and the value that it has as long as there is nothing to wake up for.
+#[derive(Clone, Copy, Debug)]
+pub struct Expect<'a> {
+    /// The word.
+    pub word: &'a AtomicU32,
+    /// Its value while one sleeps.
+    pub value: u32,
+}
+
+/// Sleeps while `word` is `value`, until it is woken or `deadline` is past.
+///
+/// It may return for no reason: look at the word again.
+///
+/// # Errors
+///
+/// [`Errno::AGAIN`] where the word has another value, [`Errno::TIMEDOUT`], [`Errno::INTR`] after a
+/// signal, [`Errno::FAULT`] where the memory is gone.
+///
+/// # Examples
+///
+/// ```
+/// use bifolio_sys::futex::{Deadline, wait};
+/// use core::{sync::atomic::AtomicU32, time::Duration};
+///
+/// let word = AtomicU32::new(1);
+/// assert_eq!(wait(&word, 0, None), Err(bifolio_sys::Errno::AGAIN));
+/// let deadline = Deadline::after(Duration::from_millis(1));
+/// assert_eq!(wait(&word, 1, deadline), Err(bifolio_sys::Errno::TIMEDOUT));
+/// ```
+///
+/// # References
+///
+/// [futex(2)](https://man7.org/linux/man-pages/man2/futex.2.html), `FUTEX_WAIT_BITSET`: Linux
+/// 2.6.25.
+#[cfg(not(loom))]
+pub fn wait(word: &AtomicU32, value: u32, deadline: Option<Deadline>) -> Result<(), Errno> {
+    let deadline = deadline.as_ref().map(|deadline| &deadline.0);
+    futex::wait_bitset(word, futex::Flags::empty(), value, deadline, NonZeroU32::MAX)
+}
+
+/// Wakes up to `count` threads, of any process, that wait for `word`; says how many there were.
+///
+/// # Errors
+///
+/// [`Errno::FAULT`] where the memory is gone.
+///
+/// # References
+///
+/// [futex(2)](https://man7.org/linux/man-pages/man2/futex.2.html), `FUTEX_WAKE`.
+#[cfg(not(loom))]
+pub fn wake(word: &AtomicU32, count: u32) -> Result<usize, Errno> {
+    // The kernel counts in int.
+    futex::wake(word, futex::Flags::empty(), count.min(i32::MAX as u32))
+}
+
+/// Sleeps while every word has its value, until one of them is woken or `deadline` is past; says
+/// which. It may return for no reason.
+///
+/// # Errors
+///
+/// As [`wait`]; [`Errno::INVAL`] for no words, or more than [`WORDS_MAX`]; [`Errno::NOSYS`] before
+/// Linux 5.16.
+///
+/// # References
+///
+/// [futex_waitv(2)](https://man7.org/linux/man-pages/man2/futex_waitv.2.html): Linux 5.16.
+#[cfg(not(loom))]
+pub fn wait_any(words: &[Expect<'_>], deadline: Option<Deadline>) -> Result<usize, Errno> {
+    let mut list = [futex::Wait::new(); WORDS_MAX];
+    let list = list.get_mut(..words.len()).ok_or(Errno::INVAL)?;
+    for (wait, expect) in list.iter_mut().zip(words) {
+        wait.val = expect.value.into();
+        wait.uaddr = futex::WaitPtr::new(expect.word.as_ptr().cast::<c_void>());
+        wait.flags = futex::WaitFlags::SIZE_U32;
+    }
+    let deadline = deadline.as_ref().map(|deadline| &deadline.0);
+    futex::waitv(list, futex::WaitvFlags::empty(), deadline, ClockId::Monotonic)
+}
+
+#[cfg(loom)]
+pub use model::{wait, wait_any, wake};
+
+#[cfg(loom)]
+mod model {
+    //! All who sleep in a model sleep on one bed: each wake-up wakes everybody, who look again.
+    use super::{Deadline, Errno, Expect};
+    use crate::sync::{AtomicU32, Ordering};
+
+    loom::lazy_static! {
+        static ref BED: (loom::sync::Mutex<()>, loom::sync::Condvar) =
+            (loom::sync::Mutex::new(()), loom::sync::Condvar::new());
+    }
+
+    /// As the kernel's; a deadline is never past.
+    pub fn wait(word: &AtomicU32, value: u32, deadline: Option<Deadline>) -> Result<(), Errno> {
+        wait_any(&[Expect { word, value }], deadline).map(drop)
+    }
+
+    /// As the kernel's, but for the count.
+    pub fn wake(_: &AtomicU32, _: u32) -> Result<usize, Errno> {
+        let _guard = BED.0.lock();
+        BED.1.notify_all();
+        Ok(0)
+    }
+
+    /// As the kernel's; a deadline is never past.
+    pub fn wait_any(words: &[Expect<'_>], _: Option<Deadline>) -> Result<usize, Errno> {
+        let guard = BED.0.lock();
+        // The kernel compares under the lock that a waker takes, too.
+        if words.iter().any(|expect| expect.word.load(Ordering::SeqCst) != expect.value) {
+            return Err(Errno::AGAIN);
+        }
+        drop(BED.1.wait(guard.unwrap()));
+        Ok(0)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    extern crate std;
+    use super::*;
+    use core::sync::atomic::Ordering;
+
+    #[test]
+    fn a_sleeper_is_woken_by_whichever_word_changes() {
+        let words = [AtomicU32::new(0), AtomicU32::new(5)];
+        let expect = |index: usize, value| Expect { word: &words[index], value };
+        assert_eq!(wait_any(&[expect(0, 0), expect(1, 4)], None), Err(Errno::AGAIN));
+        assert_eq!(wait_any(&[], None), Err(Errno::INVAL));
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| {
+                while words[1].load(Ordering::SeqCst) == 5 {
+                    match wait_any(&[expect(0, 0), expect(1, 5)], None) {
+                        Ok(woken) => assert_eq!(woken, 1),
+                        Err(errno) => assert_eq!(errno, Errno::AGAIN),
+                    }
+                }
+            });
+            words[1].store(6, Ordering::SeqCst);
+            wake(&words[1], 1).unwrap();
+            sleeper.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn too_many_words_are_refused() {
+        let word = AtomicU32::new(0);
+        let many = [Expect { word: &word, value: 0 }; WORDS_MAX + 1];
+        assert_eq!(wait_any(&many, None), Err(Errno::INVAL));
+        let past = Deadline::after(Duration::ZERO);
+        assert!(past.unwrap().is_past());
+        assert_eq!(wait_any(&many[1..], past), Err(Errno::TIMEDOUT));
+    }
+
+    #[test]
+    fn a_deadline_beyond_the_clock_is_none() {
+        assert_eq!(Deadline::after(Duration::MAX), None);
+        let (near, far) =
+            (Deadline::after(Duration::ZERO), Deadline::after(Duration::from_secs(60)));
+        assert_eq!(near.unwrap().min(far.unwrap()), near.unwrap());
+        assert!(!far.unwrap().is_past());
+    }
+}
