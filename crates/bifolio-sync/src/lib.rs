@@ -7,15 +7,26 @@
 //! Everything here is words in shared memory; nothing allocates.
 #![no_std]
 
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test, loom))]
 extern crate std;
 
 mod error;
+mod held;
+#[cfg(loom)]
+mod model;
+mod mutex;
 mod owner;
 mod peers;
+mod raw;
+mod refusal;
 mod shared;
+mod wait;
+mod word;
 
+pub use bifolio_sys::futex::{Deadline, Expect};
 pub use error::{Error, Operation, Result};
+pub use mutex::{LockResult, Mutex, MutexGuard};
 pub use owner::Owner;
 pub use peers::Peers;
+pub use refusal::LockError;
 pub use shared::{Fingerprint, Shared};
