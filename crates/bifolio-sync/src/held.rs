@@ -18,6 +18,16 @@ impl<'a, P: Peers> Held<'a, P> {
         Held { peers, me, inconsistent: taken == Taken::Inconsistent, panicking: panicking() }
     }
 
+    #[inline]
+    pub(crate) fn peers(&self) -> &'a P {
+        self.peers
+    }
+
+    #[inline]
+    pub(crate) fn me(&self) -> Owner {
+        self.me
+    }
+
     /// Whether this process is the one that took it, and not its child by fork(2).
     #[inline]
     pub(crate) fn is_mine(&self) -> bool {

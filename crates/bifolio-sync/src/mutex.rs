@@ -78,7 +78,7 @@ unsafe impl<T: Shared> Shared for Mutex<T> {
     const FINGERPRINT: Fingerprint = {
         assert!(
             size_of::<Self>() == size_of::<RawLock>() + size_of::<T>(),
-            "in a Mutex, T has a size that is a multiple of 4 bytes, and an alignment of 8 at most"
+            "in a Mutex, the size of T is a multiple of 4, and its alignment 8 at most"
         );
         Fingerprint::of_type::<Self>("Mutex").field("", T::FINGERPRINT)
     };
@@ -230,6 +230,11 @@ impl<'a, T: Shared, P: Peers> MutexGuard<'a, T, P> {
             self.mutex.lock.shut();
             core::mem::forget(self);
         }
+    }
+
+    /// The mutex, and those who share it.
+    pub(crate) fn parts(&self) -> (&'a Mutex<T>, &'a P) {
+        (self.mutex, self.held.peers())
     }
 }
 

@@ -19,6 +19,7 @@ use bifolio_sys::Errno;
 use bifolio_sys::futex::{self, Deadline, Expect};
 
 use crate::error::{Error, Operation, Result};
+use crate::peers::Peers;
 use crate::word::{Word, constructor};
 
 /// How long one sleeps at most where one cannot sleep on the deaths, too.
@@ -93,6 +94,61 @@ fn sleep_briefly(word: Expect<'_>, deadline: Option<Deadline>) -> Result<(), Ref
     match futex::wait(word.word, word.value, until) {
         Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => Ok(()),
         Err(errno) => Err(Error::new(Operation::Wait, errno).into()),
+    }
+}
+
+/// What one can wait for: an event, a count, a word.
+pub(crate) trait Source {
+    /// Takes what there is, if there is something; `slept` says that others may sleep, too.
+    fn take(&self, slept: bool) -> bool;
+
+    /// Says that somebody will sleep, and on what; `None` if something may be there by now.
+    fn prepare(&self) -> Option<Expect<'_>>;
+
+    /// Gives a wake-up to another, since whoever got it took something else.
+    fn pass_on(&self) {}
+}
+
+/// Waits for one source.
+#[inline]
+pub(crate) fn wait_for(
+    peers: &impl Peers,
+    source: &impl Source,
+    pace: &Pace,
+    patience: Patience,
+) -> Result<(), Refused> {
+    if source.take(false) { Ok(()) } else { wait_slowly(peers, source, pace, patience) }
+}
+
+#[cold]
+fn wait_slowly(
+    peers: &impl Peers,
+    source: &impl Source,
+    pace: &Pace,
+    patience: Patience,
+) -> Result<(), Refused> {
+    if pace.spin(|| source.take(false)) {
+        return Ok(());
+    }
+    let mut slept = false;
+    loop {
+        let deaths = peers.deaths();
+        if source.take(slept) {
+            return Ok(());
+        }
+        if let Some(word) = source.prepare() {
+            patience.sleep(word, deaths)?;
+            slept = true;
+        }
+    }
+}
+
+/// Whether something came in time.
+pub(crate) fn in_time(waited: Result<(), Refused>) -> Result<bool> {
+    match waited {
+        Ok(()) => Ok(true),
+        Err(Refused::WouldBlock | Refused::TimedOut) => Ok(false),
+        Err(Refused::Failed(error)) => Err(error),
     }
 }
 

@@ -62,6 +62,16 @@ impl<T: Sync> Family<T> {
         family
     }
 
+    /// With that in its memory.
+    pub(crate) fn with(data: T) -> Family<T> {
+        let family = Family::<T>::new();
+        // SAFETY: the place of the data in the mapping.
+        let place = unsafe { &raw mut (*family.shared).data };
+        // SAFETY: nobody else knows of the mapping yet.
+        unsafe { place.write(data) };
+        family
+    }
+
     fn next_seat(&self) -> Owner {
         Owner::new(self.head().seats.fetch_add(1, SeqCst), 1).expect("a free seat")
     }
@@ -86,6 +96,8 @@ impl<T: Sync> Family<T> {
         if pid == 0 {
             // SAFETY: what a failing test leaves behind is killed with its thread.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            // SAFETY: one that sleeps for ever is a failure.
+            unsafe { libc::alarm(LONG.as_secs() as u32) };
             self.me.store(owner.bits(), SeqCst);
             let failed = catch_unwind(AssertUnwindSafe(|| life(self.data()))).is_err();
             // SAFETY: ends the process.
@@ -155,14 +167,26 @@ impl<T: Sync> Family<T> {
 
     /// Waits for its end, and tells the others; the status of waitpid(2).
     pub(crate) fn bury(&self, child: Child) -> i32 {
+        let owner = child.owner;
+        let status = self.reap(child);
+        self.tell(owner);
+        status
+    }
+
+    /// Waits for its end, of which nobody knows yet; the status of waitpid(2).
+    pub(crate) fn reap(&self, child: Child) -> i32 {
         let mut status = 0;
         // SAFETY: a child of this process, and a place for what became of it.
         let ended = unsafe { libc::waitpid(child.pid, &raw mut status, 0) };
         assert_eq!(ended, child.pid);
-        self.head().dead[child.owner.seat() as usize].store(1, SeqCst);
+        status
+    }
+
+    /// Tells the others of an end that was waited for.
+    pub(crate) fn tell(&self, owner: Owner) {
+        self.head().dead[owner.seat() as usize].store(1, SeqCst);
         self.head().deaths.fetch_add(1, SeqCst);
         futex::wake(&self.head().deaths, u32::MAX).unwrap();
-        status
     }
 }
 
