@@ -31,7 +31,7 @@ impl<'a, P: Peers> Held<'a, P> {
     /// Whether this process is the one that took it, and not its child by fork(2).
     #[inline]
     pub(crate) fn is_mine(&self) -> bool {
-        self.peers.me() == Ok(self.me)
+        self.peers.is_me(self.me)
     }
 
     pub(crate) fn repaired(&mut self) {

@@ -68,8 +68,6 @@ pub struct Mutex<T> {
 
 // SAFETY: the lock makes sure that the value is lent to one at a time (0), to any thread: Send.
 unsafe impl<T: Send> Sync for Mutex<T> {}
-// SAFETY: a value and two words.
-unsafe impl<T: Send> Send for Mutex<T> {}
 
 // SAFETY: repr(C) of two words and T, whose alignment and size leave no gap before or behind it, as
 // is asserted where the fingerprint is asked for (0); nothing but words and T (1, 3); zeros are a

@@ -45,7 +45,8 @@ use crate::word::{Guarded, constructor};
 /// another has read. A reader that is killed hinders nobody. When a writer is killed the next one,
 /// reader or writer, gets the lock as [`OwnerDead`](LockError::OwnerDead), until a writer has
 /// [repaired](WriteGuard::repaired) the value or [given it up](WriteGuard::poison). A writer that
-/// waits comes before readers that come later. Memory of zeros is a lock that is free, with a value
+/// waits comes before readers that come later, so that a thread that reads must not wait to read
+/// again. Memory of zeros is a lock that is free, with a value
 /// of zeros.
 ///
 /// The size of the value is a multiple of 8 bytes and its alignment 8 at most, else the lock has

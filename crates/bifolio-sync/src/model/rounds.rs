@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "lends what the barrier orders")]
 
 use super::word::Guarded;
-use super::{Crowd, Memory, every_ordering_matters, kill_at_every_step, run};
+use super::{Crowd, Memory, every_ordering_matters, kill_at_every_step, light, run};
 use crate::barrier::{Barrier, BarrierError};
 use crate::once::{Once, OnceLock};
 
@@ -77,6 +77,31 @@ fn two_rounds() {
 #[test]
 fn nobody_goes_on_before_the_other_came() {
     run(3, two_rounds);
+}
+
+/// One of two who take part dies; the other goes on, or is told, and can begin anew.
+fn one_breaks_it(fuse: Option<u32>) {
+    let memory = Memory::new(Barrier::<2>::new());
+    let other = memory.start(1, None, |barrier, crowd| {
+        let mut participant = barrier.join(crowd).unwrap();
+        match participant.wait() {
+            Ok(_) => {}
+            Err(BarrierError::Broken) => assert!(barrier.reset(crowd)),
+            Err(why) => panic!("{why}"),
+        }
+        assert!(!barrier.is_broken());
+    });
+    memory.live(0, None, |barrier, crowd| {
+        let mut participant = barrier.join(crowd).unwrap();
+        light(fuse);
+        participant.wait().unwrap();
+    });
+    other.join().unwrap();
+}
+
+#[test]
+fn a_participant_dies_at_any_step() {
+    assert!(kill_at_every_step(3, one_breaks_it) >= 3);
 }
 
 #[test]
