@@ -11,11 +11,17 @@
 extern crate std;
 
 mod error;
+#[cfg(all(feature = "std", not(loom)))]
+mod keeper;
 mod owner;
 mod peers;
+#[cfg(all(feature = "std", not(loom)))]
+mod seats;
 mod shared;
 
 pub use error::{Error, Operation, Result};
 pub use owner::Owner;
 pub use peers::Peers;
+#[cfg(all(feature = "std", not(loom)))]
+pub use seats::{Seats, Sitter, State};
 pub use shared::{Fingerprint, Shared};
