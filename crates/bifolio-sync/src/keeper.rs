@@ -20,10 +20,16 @@
 //! before or after the keeper of P in any order: if they slept there, X and P that die together
 //! could each take the wake-up that was to tell of the other.
 //!
+//! A keeper that is stopped is not woken: the signal takes it off the words that it sleeps on. But
+//! it may be stopped after it was woken, and the freezer of cgroups v1 leaves it where it sleeps.
+//! Nothing tells the others of that, so all look at all seats once in a second as long as there are
+//! others; where a process is alone, its keeper sleeps for good.
+//!
 //! # Invariants
 //!
 //! 0. The list and what it names outlive the thread: whoever starts it waits for its end first.
-//! 1. All signals are blocked, it holds no lock and takes none, and nothing in it unwinds.
+//! 1. All signals but those of faults are blocked, it holds no lock and takes none, and nothing in
+//!    it unwinds.
 //!
 //! # Safety
 //!
@@ -42,19 +48,19 @@ use bifolio_sys::fs::fd::{AsRawFd, BorrowedFd};
 use bifolio_sys::futex::{Deadline, Expect, WORDS_MAX, wait, wait_any};
 use bifolio_sys::process::gettid;
 use bifolio_sys::robust::{FUTEX_TID_MASK, RobustList, RobustListHead, set_robust_list};
-use bifolio_sys::signal::AllBlocked;
+use bifolio_sys::signal::{AllBlocked, unblock_faults};
 
 use crate::owner::Owner;
 use crate::seats::table::{Seat, Table};
 
 /// It calls little and nothing deeply.
 const STACK_BYTES: usize = 128 << 10;
-/// How long it sleeps at most where there are more seats than it can sleep on.
+/// How long it sleeps at most where there are others.
 const PATROL: Duration = Duration::from_secs(1);
 /// How long where it can sleep on one word only.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How soon it asks for the proof of a death again; twice as long each time.
-const ASK_AGAIN_MIN: Duration = Duration::from_micros(50);
+const ASK_AGAIN_MIN: Duration = Duration::from_micros(25);
 const ASK_AGAIN_MAX: Duration = Duration::from_millis(10);
 
 /// What the keeper knows.
@@ -218,6 +224,8 @@ impl Post<'_> {
     /// The life of the thread.
     fn keep(&self, list: List, tell: &SyncSender<Result<(), Errno>>) {
         let never_unwinds = AbortOnUnwind;
+        // Memory that is gone is the business of whoever lent it.
+        unblock_faults();
         // SAFETY: a part of what is valid until the thread has ended (0).
         let head = unsafe { &raw const (*list.0.as_ptr()).head };
         // SAFETY: list and words outlive the thread (0); the words are those that the kernel is to
@@ -249,13 +257,16 @@ impl Post<'_> {
             words[1] = Expect { word: roster, value: roster.load(SeqCst) };
             let look = self.look(&mut words[2..]);
             if look.is_partial {
-                // Whoever sits down in a crowd is noticed on patrol.
+                // In a crowd, whoever sits down is seen on patrol.
                 words[1] = stop;
             }
-            let patience = look.is_dying.then_some(ask_again);
-            ask_again =
-                if look.is_dying { ASK_AGAIN_MAX.min(2 * ask_again) } else { ASK_AGAIN_MIN };
-            let patience = patience.or(look.is_partial.then_some(PATROL));
+            let patience = if look.is_dying {
+                ask_again = ASK_AGAIN_MAX.min(2 * ask_again);
+                Some(ask_again)
+            } else {
+                ask_again = ASK_AGAIN_MIN;
+                (look.watched > 0).then_some(PATROL)
+            };
             let deadline = patience.and_then(Deadline::after);
             match wait_any(&words[..2 + look.watched], deadline) {
                 Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}

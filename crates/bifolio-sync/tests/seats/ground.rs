@@ -25,22 +25,14 @@ pub(crate) struct Ground {
     file: OwnedFd,
 }
 
+// SAFETY: what it lends is nothing but atomics.
+unsafe impl Sync for Ground {}
+
 impl Ground {
     pub(crate) fn new(seats: u32) -> Ground {
         let len = Seats::table_len_bytes(seats) + 8 * WORDS;
-        // SAFETY: a name that ends with zero.
-        let file = unsafe { libc::memfd_create(c"seats".as_ptr(), libc::MFD_CLOEXEC) };
-        assert!(file >= 0);
-        // SAFETY: made above.
-        let file = unsafe { OwnedFd::from_raw_fd(file) };
-        // SAFETY: it takes numbers.
-        assert_eq!(unsafe { libc::ftruncate(file.as_raw_fd(), len as i64) }, 0);
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let fd = file.as_raw_fd();
-        // SAFETY: the kernel maps where nothing is.
-        let base = unsafe { libc::mmap(null_mut(), len, protection, libc::MAP_SHARED, fd, 0) };
-        assert_ne!(base, libc::MAP_FAILED);
-        Ground { base: NonNull::new(base.cast()).unwrap(), len, seats, file }
+        let (file, base) = shared_file(len);
+        Ground { base, len, seats, file }
     }
 
     /// A handle of its own.
@@ -84,6 +76,68 @@ impl Ground {
         until(|| self.word(index).load(SeqCst) != 0);
         Owner::in_word(self.word(index).swap(0, SeqCst) as u32).unwrap()
     }
+}
+
+/// More memory that forked processes share, which is a file.
+pub(crate) struct Area {
+    base: NonNull<u8>,
+    len: usize,
+    file: OwnedFd,
+}
+
+impl Area {
+    pub(crate) fn new(len: usize) -> Area {
+        let (file, base) = shared_file(len);
+        Area { base, len, file }
+    }
+
+    /// One word of each 64 KiB.
+    pub(crate) fn sample(&self) -> Vec<u64> {
+        let word = |offset| {
+            let word = self.base.as_ptr().wrapping_add(offset).cast();
+            // SAFETY: within the mapping, which stays.
+            unsafe { AtomicU64::from_ptr(word) }.load(SeqCst)
+        };
+        (0..self.len).step_by(64 << 10).map(word).collect()
+    }
+
+    /// Fills all of it with one byte.
+    pub(crate) fn fill(&self, byte: u8) {
+        // SAFETY: all of the mapping is writable, and nobody else uses it yet.
+        unsafe { self.base.as_ptr().write_bytes(byte, self.len) };
+    }
+
+    /// Has the kernel copy all of `source` here, in one system call.
+    pub(crate) fn fill_from(&self, source: &Area) {
+        let (fd, to) = (source.file.as_raw_fd(), self.base.as_ptr().cast());
+        // SAFETY: all of the mapping is writable, and nothing but atomics.
+        let read = unsafe { libc::pread(fd, to, self.len.min(source.len), 0) };
+        assert!(read > 0);
+    }
+}
+
+impl Drop for Area {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`; whoever had a word of it is gone.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+/// A file of memory, and where all of it is mapped.
+fn shared_file(len: usize) -> (OwnedFd, NonNull<u8>) {
+    // SAFETY: a name that ends with zero.
+    let file = unsafe { libc::memfd_create(c"seats".as_ptr(), libc::MFD_CLOEXEC) };
+    assert!(file >= 0);
+    // SAFETY: made above.
+    let file = unsafe { OwnedFd::from_raw_fd(file) };
+    // SAFETY: it takes numbers.
+    assert_eq!(unsafe { libc::ftruncate(file.as_raw_fd(), len as i64) }, 0);
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let fd = file.as_raw_fd();
+    // SAFETY: the kernel maps where nothing is.
+    let base = unsafe { libc::mmap(null_mut(), len, protection, libc::MAP_SHARED, fd, 0) };
+    assert_ne!(base, libc::MAP_FAILED);
+    (file, NonNull::new(base.cast()).unwrap())
 }
 
 /// Waits for something that another process does; a test that hangs fails.

@@ -1,5 +1,6 @@
 //! Seats, by processes that are really killed.
 
+mod attack;
 mod deaths;
 mod forks;
 mod ground;
