@@ -183,10 +183,7 @@ impl Seats {
         };
         let mut order: Vec<_> = self.table.seats().iter().enumerate().map(key).collect();
         order.sort_unstable();
-        for (_, generation, number) in order {
-            if generation == Owner::GENERATION_MAX {
-                continue;
-            }
+        for (_, _, number) in order {
             match set_lock(lock, number, LockType::Write) {
                 Ok(()) => {}
                 Err(Errno::AGAIN | Errno::ACCESS) => continue,
@@ -195,7 +192,7 @@ impl Seats {
             if let Some(owner) = self.table.sit_down(number, who) {
                 return Ok(owner);
             }
-            // Its last generation has come since.
+            // Its generations are used up.
             set_lock(lock, number, LockType::None)?;
         }
         Err(Errno::USERS)

@@ -95,3 +95,68 @@ fn whoever_drops_its_seats_is_dead_and_another_may_sit_there() {
     assert_eq!(Some(next), Owner::new(0, 2));
     assert!(second.is_dead(owner) && !second.is_dead(next));
 }
+
+/// One that is stopped while it watches takes no notice away from the others.
+#[test]
+fn who_is_stopped_keeps_nobody_from_hearing() {
+    let ground = Ground::new(8);
+    let seats = ground.seats();
+    let sit = |index| {
+        let child = Child::new(|| {
+            ground.publish(&seats, index);
+            sleep_for_ever();
+        });
+        (ground.published(index), child)
+    };
+    let (owner, victim) = sit(0);
+    let stopped = [sit(1), sit(2)];
+    for (_, child) in &stopped {
+        child.signal(libc::SIGSTOP);
+        child.wait_stopped();
+    }
+    seats.me().unwrap();
+    victim.kill();
+    loop {
+        let deaths = seats.deaths();
+        if seats.is_dead(owner) {
+            break;
+        }
+        let _ = wait_any(&[deaths], None);
+    }
+    assert!(stopped.iter().all(|&(owner, _)| !seats.is_dead(owner)));
+}
+
+#[test]
+fn two_memories_of_one_process_know_nothing_of_each_other() {
+    let grounds = [Ground::new(4), Ground::new(4)];
+    let handles = grounds.each_ref().map(Ground::seats);
+    let own = handles.each_ref().map(|seats| seats.me().unwrap());
+    let child = Child::new(|| {
+        grounds[0].publish(&handles[0], 0);
+        grounds[1].publish(&handles[1], 0);
+        sleep_for_ever();
+    });
+    let theirs = grounds.each_ref().map(|ground| ground.published(0));
+    let [first, second] = &handles;
+    assert!(!first.is_dead(theirs[0]) && !second.is_dead(theirs[1]));
+    child.kill();
+    until(|| first.is_dead(theirs[0]) && second.is_dead(theirs[1]));
+    let other = grounds[0].seats();
+    let [first, second] = handles;
+    drop(first);
+    assert!(other.is_dead(own[0]));
+    assert_eq!(second.me(), Ok(own[1]));
+    assert!(!second.is_dead(own[1]) && !grounds[1].seats().is_dead(own[1]));
+}
+
+#[test]
+fn only_what_is_shared_is_contained() {
+    let ground = Ground::new(4);
+    let seats = ground.seats();
+    let (start, len) = ground.range();
+    assert!(seats.contains(start, len) && seats.contains(start.wrapping_add(len), 0));
+    assert!(!seats.contains(start, len + 1) && !seats.contains(start, usize::MAX));
+    assert!(!seats.contains(start.wrapping_sub(1), 1));
+    assert!(!seats.contains(start.wrapping_add(len), 1));
+    assert!(!seats.contains(start.wrapping_add(len + 1), 0));
+}

@@ -2,9 +2,9 @@
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use bifolio_sync::Peers;
+use bifolio_sync::{Peers, State};
 
 use crate::ground::{Child, Ground, outlive_parent, sleep_for_ever, until};
 
@@ -90,4 +90,72 @@ fn any_thread_may_call_exec() {
     until(|| seats.is_dead(owner));
     child.kill();
     assert_eq!(child.wait(), libc::SIGKILL);
+}
+
+/// A thread takes seats and gives them up while another forks: every child finds the locks free,
+/// takes a seat itself, and keeps nobody else's alive.
+#[test]
+fn forks_between_any_two_steps_of_other_threads() {
+    let ground = Ground::new(16);
+    let steady = ground.seats();
+    let parent = Child::new(|| {
+        let me = steady.me().unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(SeqCst) {
+                    let seats = ground.seats();
+                    assert!(!seats.is_dead(seats.me().unwrap()));
+                }
+            });
+            for round in 0..80 {
+                let child = Child::new(|| {
+                    if round % 2 == 0 {
+                        assert_ne!(steady.me().unwrap(), me);
+                    }
+                    assert!(!steady.is_dead(me));
+                });
+                assert_eq!(child.wait(), 0);
+            }
+            done.store(true, SeqCst);
+        });
+        assert_eq!(steady.me(), Ok(me));
+    });
+    assert_eq!(parent.wait(), 0);
+    let all: Vec<_> = (0..16).map(|_| ground.seats()).collect();
+    assert!(all.iter().all(|seats| seats.me().is_ok()), "a seat is kept by nobody");
+}
+
+/// The system call alone runs no handlers: the child has the descriptor of its parent's lock until
+/// it takes a seat itself.
+#[test]
+fn a_child_of_the_bare_system_call_is_somebody_else() {
+    let ground = Ground::new(4);
+    let seats = ground.seats();
+    let parent = Child::new(|| {
+        let me = ground.publish(&seats, 0);
+        let child = Child::cloned(|| {
+            outlive_parent();
+            ground.word(1).store(1, SeqCst);
+            until(|| ground.word(2).load(SeqCst) == 1);
+            assert_ne!(ground.publish(&seats, 3), me);
+            sleep_for_ever();
+        });
+        ground.word(4).store(child.pid as u64, SeqCst);
+        std::mem::forget(child);
+        sleep_for_ever();
+    });
+    let owner = ground.published(0);
+    until(|| ground.word(1).load(SeqCst) == 1 && ground.word(4).load(SeqCst) != 0);
+    parent.kill();
+    parent.wait();
+    // It has ended, but that is not proved.
+    assert!(!seats.is_dead(owner));
+    assert_eq!(seats.list()[0].state, State::Dying);
+    ground.word(2).store(1, SeqCst);
+    let child = ground.published(3);
+    until(|| seats.is_dead(owner));
+    assert!(!seats.is_dead(child));
+    ground.kill_stranger(4);
+    until(|| seats.is_dead(child));
 }

@@ -5,7 +5,7 @@
 //! The memory stays mapped for as long as the test runs, and is nothing but atomics.
 #![allow(unsafe_code, reason = "maps memory and forks")]
 
-use std::ffi::c_int;
+use std::ffi::{CString, c_int};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{NonNull, null_mut};
@@ -43,6 +43,30 @@ impl Ground {
         // SAFETY: 0, 1, 2: `new` made it for nothing else, and it stays mapped. 3: no test closes
         // what is not its own, but where it says so.
         unsafe { Seats::new(self.base, self.seats, shared, file) }.unwrap()
+    }
+
+    /// Kills the process whose number stands in a word, and which nobody waits for.
+    pub(crate) fn kill_stranger(&self, index: usize) {
+        let pid = self.word(index).load(SeqCst) as c_int;
+        // SAFETY: it is one that a test has left behind and that ends no other way.
+        assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+    }
+
+    /// All of it.
+    pub(crate) fn range(&self) -> (*const u8, usize) {
+        (self.base.as_ptr(), self.len)
+    }
+
+    /// The name of its file, which no other has.
+    pub(crate) fn name(&self) -> String {
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        std::fs::read_link(path).unwrap().to_str().unwrap().to_owned()
+    }
+
+    /// Takes all of it away.
+    pub(crate) fn truncate(&self) {
+        // SAFETY: it takes numbers.
+        assert_eq!(unsafe { libc::ftruncate(self.file.as_raw_fd(), 0) }, 0);
     }
 
     fn at(&self, offset: usize) -> *mut u8 {
@@ -91,6 +115,12 @@ impl Area {
         Area { base, len, file }
     }
 
+    /// Its first word.
+    pub(crate) fn word(&self) -> &AtomicU64 {
+        // SAFETY: within the mapping, which stays.
+        unsafe { AtomicU64::from_ptr(self.base.as_ptr().cast()) }
+    }
+
     /// One word of each 64 KiB.
     pub(crate) fn sample(&self) -> Vec<u64> {
         let word = |offset| {
@@ -125,8 +155,10 @@ impl Drop for Area {
 
 /// A file of memory, and where all of it is mapped.
 fn shared_file(len: usize) -> (OwnedFd, NonNull<u8>) {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = CString::new(format!("ground-{}-", COUNT.fetch_add(1, SeqCst))).unwrap();
     // SAFETY: a name that ends with zero.
-    let file = unsafe { libc::memfd_create(c"seats".as_ptr(), libc::MFD_CLOEXEC) };
+    let file = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) };
     assert!(file >= 0);
     // SAFETY: made above.
     let file = unsafe { OwnedFd::from_raw_fd(file) };
@@ -159,7 +191,21 @@ impl Child {
     pub(crate) fn new(work: impl FnOnce()) -> Child {
         // SAFETY: the C library prepares the child for threads and memory of its own, and so do
         // the handlers under test.
-        let pid = unsafe { libc::fork() };
+        Child::go_on(unsafe { libc::fork() }, work)
+    }
+
+    /// The same by the system call alone.
+    pub(crate) fn cloned(work: impl FnOnce()) -> Child {
+        let (flags, nothing) = (libc::SIGCHLD, 0_usize);
+        // SAFETY: without a stack or memory that is shared it is a fork; no other thread of the
+        // tests that call it has a lock that the child needs.
+        let pid =
+            unsafe { libc::syscall(libc::SYS_clone, flags, nothing, nothing, nothing, nothing) };
+        Child::go_on(pid as c_int, work)
+    }
+
+    /// What parent and child do then.
+    fn go_on(pid: c_int, work: impl FnOnce()) -> Child {
         assert!(pid >= 0);
         if pid == 0 {
             // SAFETY: it takes numbers.

@@ -4,4 +4,6 @@ mod attack;
 mod deaths;
 mod forks;
 mod ground;
+mod kernel;
+mod namespaces;
 mod table;
