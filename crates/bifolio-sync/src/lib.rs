@@ -15,6 +15,8 @@ mod condvar;
 mod error;
 mod event;
 mod held;
+#[cfg(all(feature = "std", not(loom)))]
+mod keeper;
 mod latch;
 #[cfg(loom)]
 mod model;
@@ -27,6 +29,8 @@ mod plain;
 mod raw;
 mod refusal;
 mod rwlock;
+#[cfg(all(feature = "std", not(loom)))]
+mod seats;
 mod semaphore;
 mod shared;
 mod slots;
@@ -48,6 +52,8 @@ pub use peers::Peers;
 pub use permits::{Permit, Permits};
 pub use refusal::LockError;
 pub use rwlock::{ReadGuard, ReadResult, RwLock, WriteGuard, WriteResult};
+#[cfg(all(feature = "std", not(loom)))]
+pub use seats::{Seats, Sitter, State};
 pub use semaphore::Semaphore;
 pub use shared::{Fingerprint, Shared};
 pub use waitable::{WAITABLES_MAX, Waitable, wait_any};
