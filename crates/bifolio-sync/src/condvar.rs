@@ -11,6 +11,8 @@
 //!    was read: release and acquire of `sleepers`. No model shows it, since loom runs no load after
 //!    what follows it.
 //!
+//! Whoever changed the value under the mutex has a seat, so that its death is noticed.
+//!
 //! What is true if the process dies between two steps: whoever changed `turn` and woke nobody, and
 //! whoever was woken, leave others asleep, whom the death wakes. Whoever changed `sleepers` and
 //! sleeps no more costs the next notification a system call.

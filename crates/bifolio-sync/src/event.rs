@@ -8,6 +8,9 @@
 
 use bifolio_sys::futex::Expect;
 
+use crate::error::Result;
+use crate::held::expect_to_wake;
+use crate::peers::Peers;
 use crate::wait::{Pace, Source};
 use crate::word::{Word, constructor};
 
@@ -95,11 +98,21 @@ impl Event {
         }
     }
 
-    /// It happens: wakes all who wait, and nobody else will.
-    pub fn set(&self) {
+    /// It happens: wakes all who wait.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a seat.
+    ///
+    /// # Panics
+    ///
+    /// It does not lie in the memory of `peers`.
+    pub fn set(&self, peers: &impl Peers) -> Result<()> {
+        expect_to_wake(peers, self)?;
         if self.word.swap(SET) == AWAITED {
             self.word.wake(u32::MAX);
         }
+        Ok(())
     }
 
     /// It did not happen: those who come from now on wait.
@@ -124,10 +137,20 @@ impl AutoEvent {
     }
 
     /// It happens for one: wakes one who waits. When it happened before for nobody, that is one.
-    pub fn set(&self) {
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a seat.
+    ///
+    /// # Panics
+    ///
+    /// It does not lie in the memory of `peers`.
+    pub fn set(&self, peers: &impl Peers) -> Result<()> {
+        expect_to_wake(peers, self)?;
         if self.word.swap(SET) == AWAITED {
             self.word.wake(1);
         }
+        Ok(())
     }
 
     /// Goes on if it happened, as the only one.

@@ -6,6 +6,9 @@
 
 use bifolio_sys::futex::Expect;
 
+use crate::error::Result;
+use crate::held::expect_to_wake;
+use crate::peers::Peers;
 use crate::wait::{Pace, Source};
 use crate::word::{Word, constructor};
 
@@ -21,13 +24,13 @@ const WAITERS: u32 = 1 << 31;
 /// # Examples
 ///
 /// ```
-/// use bifolio_sync::Latch;
+/// use bifolio_sync::{Latch, Peers};
 ///
-/// let prepared = Latch::new(2);
-/// prepared.count_down();
-/// assert!(!prepared.is_open());
-/// prepared.count_down();
-/// assert!(prepared.is_open());
+/// fn prepare(prepared: &Latch, peers: &impl Peers) -> bifolio_sync::Result<()> {
+///     // One of the things that all wait for, then:
+///     prepared.count_down(peers)?;
+///     prepared.wait(peers)
+/// }
 /// ```
 #[repr(C)]
 pub struct Latch {
@@ -55,10 +58,15 @@ impl Latch {
     /// Counts down by one; the last one opens the door and wakes all who wait. Whether it is open
     /// now.
     ///
+    /// # Errors
+    ///
+    /// The kernel refuses a seat.
+    ///
     /// # Panics
     ///
-    /// It is open already.
-    pub fn count_down(&self) -> bool {
+    /// It is open already, or it does not lie in the memory of `peers`.
+    pub fn count_down(&self, peers: &impl Peers) -> Result<bool> {
+        expect_to_wake(peers, self)?;
         loop {
             let word = self.word.peek();
             let last = match word & Self::MAX {
@@ -69,7 +77,7 @@ impl Latch {
                 if last && word & WAITERS != 0 {
                     self.word.wake(u32::MAX);
                 }
-                return last;
+                return Ok(last);
             }
         }
     }

@@ -19,6 +19,9 @@
 
 use bifolio_sys::futex::Expect;
 
+use crate::error::Result;
+use crate::held::expect_to_wake;
+use crate::peers::Peers;
 use crate::wait::{Pace, Source};
 use crate::word::{Word, constructor};
 
@@ -34,14 +37,13 @@ const WAITERS: u32 = 1 << 31;
 /// ```
 /// use bifolio_sync::{Peers, Semaphore};
 ///
+/// fn produce(ready: &Semaphore, peers: &impl Peers) -> bifolio_sync::Result<()> {
+///     ready.post(peers, 1)
+/// }
+///
 /// fn consume(ready: &Semaphore, peers: &impl Peers) -> bifolio_sync::Result<()> {
 ///     ready.wait(peers)
 /// }
-///
-/// let ready = Semaphore::new(1);
-/// ready.post(2);
-/// assert!(ready.try_wait() && ready.try_wait() && ready.try_wait());
-/// assert!(!ready.try_wait());
 /// ```
 #[repr(C)]
 pub struct Semaphore {
@@ -68,10 +70,15 @@ impl Semaphore {
 
     /// Raises the count, and wakes as many as wait for it.
     ///
+    /// # Errors
+    ///
+    /// The kernel refuses a seat.
+    ///
     /// # Panics
     ///
-    /// The count would be beyond [`MAX`](Self::MAX).
-    pub fn post(&self, count: u32) {
+    /// The count would be beyond [`MAX`](Self::MAX), or it does not lie in the memory of `peers`.
+    pub fn post(&self, peers: &impl Peers, count: u32) -> Result<()> {
+        expect_to_wake(peers, self)?;
         loop {
             let word = self.word.peek();
             let sum = u64::from(word & Self::MAX) + u64::from(count);
@@ -80,7 +87,7 @@ impl Semaphore {
                 if word & WAITERS != 0 {
                     self.word.wake(count);
                 }
-                return;
+                return Ok(());
             }
         }
     }

@@ -8,7 +8,9 @@
 //! 4. sleeps as long as neither the word nor the deaths changed since.
 //!
 //! A process that was woken and killed before it acted, or killed before it woke those whom it had
-//! to, is made good by 1: all who sleep wake up and look again after each death.
+//! to, is made good by 1: all who sleep wake up and look again after each death. For that whoever
+//! sleeps, and whoever may have to wake, has a seat ([`Peers::me`](crate::Peers::me)) before it
+//! does: nobody hears of the death of a process that has none.
 //!
 //! Where the kernel has no futex_waitv (before Linux 5.16) one cannot sleep on two words, and looks
 //! again every [`LOOK_AGAIN`]. That is never taken for a proof of anything.
@@ -130,6 +132,8 @@ fn wait_slowly(
     if pace.spin(|| source.take(false)) {
         return Ok(());
     }
+    // Who sleeps may be woken, and killed with that: its death must be noticed.
+    peers.me()?;
     let mut slept = false;
     loop {
         let deaths = peers.deaths();

@@ -96,7 +96,8 @@ pub const WAITABLES_MAX: usize = WORDS_MAX - 1;
 ///
 /// # Errors
 ///
-/// The kernel refuses to let it sleep: `EINVAL` where there are more than [`WAITABLES_MAX`].
+/// The kernel refuses a seat, or to let it sleep: `EINVAL` where there are more than
+/// [`WAITABLES_MAX`].
 ///
 /// # Panics
 ///
@@ -128,6 +129,11 @@ pub fn wait_any(
     if sources.len() > WAITABLES_MAX {
         return Err(Error::new(Operation::Wait, Errno::INVAL));
     }
+    if let Some(index) = sources.iter().position(|source| source.take(false)) {
+        return Ok(Some(index));
+    }
+    // Who sleeps may be woken, and killed with that: its death must be noticed.
+    peers.me()?;
     let mut slept = false;
     let came = loop {
         let deaths = peers.deaths();

@@ -8,7 +8,7 @@ macro_rules! waiting {
             ///
             /// # Errors
             ///
-            /// The kernel refuses to let it sleep.
+            /// The kernel refuses a seat, or to let it sleep.
             ///
             /// # Panics
             ///

@@ -7,6 +7,16 @@ use common::{Child, Family, LONG, Random};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+common::both! {
+    readers_share_and_a_writer_does_not
+    a_killed_reader_hinders_no_writer
+    a_killed_writer_is_told_to_readers_and_repaired_by_the_next_writer
+    a_reader_beyond_the_slots_waits_and_those_of_the_dead_are_free
+    guards_do_nothing_in_a_child_and_a_panic_while_writing_leaves_a_warning
+    nine_processes_read_and_write_and_are_killed_one_by_one
+    permits_come_back_from_the_dead_and_are_never_more
+}
+
 type Halves = RwLock<[u32; 2], 4>;
 
 const SOON: Duration = Duration::from_millis(1);
@@ -30,7 +40,6 @@ fn inside(family: &Family<Halves>, writes: bool) -> Child {
     child
 }
 
-#[test]
 fn readers_share_and_a_writer_does_not() {
     let family = Family::<Halves>::new();
     let lock = family.data();
@@ -53,7 +62,6 @@ fn readers_share_and_a_writer_does_not() {
     assert_eq!((lock.readers(), lock.writer()), (0, None));
 }
 
-#[test]
 fn a_killed_reader_hinders_no_writer() {
     let family = Family::<Halves>::new();
     let lock = family.data();
@@ -70,7 +78,6 @@ fn a_killed_reader_hinders_no_writer() {
     assert_eq!(lock.read(&family).unwrap()[0], 7);
 }
 
-#[test]
 fn a_killed_writer_is_told_to_readers_and_repaired_by_the_next_writer() {
     let family = Family::<Halves>::new();
     let lock = family.data();
@@ -110,7 +117,6 @@ fn a_killed_writer_is_told_to_readers_and_repaired_by_the_next_writer() {
     assert!(matches!(lock.read(&family), Err(LockError::OwnerDead(_))));
 }
 
-#[test]
 fn a_reader_beyond_the_slots_waits_and_those_of_the_dead_are_free() {
     let family = Family::<Halves>::new();
     let lock = family.data();
@@ -125,7 +131,6 @@ fn a_reader_beyond_the_slots_waits_and_those_of_the_dead_are_free() {
     drop(lock.try_write(&family).unwrap());
 }
 
-#[test]
 fn guards_do_nothing_in_a_child_and_a_panic_while_writing_leaves_a_warning() {
     let family = Family::<Halves>::new();
     let lock = family.data();
@@ -154,7 +159,6 @@ fn guards_do_nothing_in_a_child_and_a_panic_while_writing_leaves_a_warning() {
     }
 }
 
-#[test]
 fn nine_processes_read_and_write_and_are_killed_one_by_one() {
     let mut random = Random::new();
     for _round in 0..5 {
@@ -206,7 +210,6 @@ fn work(family: &Family<[Halves; 3]>, locks: &[Halves; 3], random: &mut Random) 
     }
 }
 
-#[test]
 fn permits_come_back_from_the_dead_and_are_never_more() {
     /// Three permits must lie there, since zeros are none.
     type Pool = (Permits<4>, bool);

@@ -12,6 +12,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
+common::both! {
+    a_notification_that_a_killed_waiter_took_wakes_another
+    a_condition_variable_gives_the_mutex_back_and_times_out
+    a_semaphore_counts_and_a_killed_waiter_takes_nothing_along
+    all_that_is_posted_is_taken_once
+    events_wake_all_or_one
+    an_event_for_one_that_a_killed_waiter_was_woken_for_wakes_another
+    a_latch_opens_when_all_have_counted_down
+    a_barrier_holds_all_until_all_are_there
+    a_killed_participant_breaks_the_barrier_for_all_until_it_is_reset
+    what_is_done_once_is_done_again_if_its_doer_was_killed
+    whichever_comes_first_is_taken_and_nothing_else
+}
+
 const SOON: Duration = Duration::from_millis(1);
 
 /// Two wait for what `signal` gives; the first is killed as it is woken. If it died before it
@@ -39,7 +53,6 @@ fn wake_and_kill<T: Sync>(
     !took
 }
 
-#[test]
 fn a_notification_that_a_killed_waiter_took_wakes_another() {
     type Queue = (Mutex<u32>, Condvar);
     let mut died_before = 0;
@@ -73,7 +86,6 @@ fn a_notification_that_a_killed_waiter_took_wakes_another() {
     println!("{died_before} of 20 died with the notification");
 }
 
-#[test]
 fn a_condition_variable_gives_the_mutex_back_and_times_out() {
     let family = Family::<(Mutex<u32>, Condvar)>::new();
     let (count, raised) = family.data();
@@ -113,28 +125,31 @@ fn a_condition_variable_gives_the_mutex_back_and_times_out() {
     family.join(waiter);
 }
 
-#[test]
 fn a_semaphore_counts_and_a_killed_waiter_takes_nothing_along() {
     let family = Family::<Semaphore>::new();
     let semaphore = family.data();
     assert!(!semaphore.try_wait());
     assert_eq!(semaphore.wait_for(&family, SOON), Ok(false));
-    semaphore.post(2);
+    semaphore.post(&family, 2).unwrap();
     assert!(semaphore.try_wait());
     assert_eq!(semaphore.wait(&family), Ok(()));
     assert_eq!(semaphore.count(), 0);
-    assert!(catch_unwind(AssertUnwindSafe(|| semaphore.post(u32::MAX))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| semaphore.post(&family, u32::MAX))).is_err());
 
     let before = |_| {
         let family = Family::<Semaphore>::new();
         let wait = |semaphore: &Semaphore| semaphore.wait(&family).unwrap();
-        wake_and_kill(&family, wait, |semaphore| semaphore.post(1), |it| it.count() == 0)
+        wake_and_kill(
+            &family,
+            wait,
+            |semaphore| semaphore.post(&family, 1).unwrap(),
+            |it| it.count() == 0,
+        )
     };
     let died_before = (0..20).map(before).filter(|before| *before).count();
     println!("{died_before} of 20 died with the wake-up");
 }
 
-#[test]
 fn all_that_is_posted_is_taken_once() {
     let family = Family::<Semaphore>::new();
     let takers: Vec<_> = (0..3)
@@ -143,13 +158,14 @@ fn all_that_is_posted_is_taken_once() {
         })
         .collect();
     let posters: Vec<_> = (0..2)
-        .map(|_| family.child(|semaphore| (0..2_500).for_each(|_| semaphore.post(3))))
+        .map(|_| {
+            family.child(|semaphore| (0..2_500).for_each(|_| semaphore.post(&family, 3).unwrap()))
+        })
         .collect();
     posters.into_iter().chain(takers).for_each(|child| family.join(child));
     assert_eq!(family.data().count(), 0);
 }
 
-#[test]
 fn events_wake_all_or_one() {
     let family = Family::<(Event, AutoEvent)>::new();
     let (event, auto) = family.data();
@@ -166,11 +182,11 @@ fn events_wake_all_or_one() {
         })
         .collect();
     waiters.iter().for_each(Child::await_sleep);
-    event.set();
+    event.set(&family).unwrap();
     assert_eq!(event.wait(&family), Ok(()));
     // For one of them each time, whichever that is.
     for passed in 1..=3 {
-        auto.set();
+        auto.set(&family).unwrap();
         family.await_stage(|stage| stage == passed);
     }
     waiters.into_iter().for_each(|waiter| family.join(waiter));
@@ -178,7 +194,6 @@ fn events_wake_all_or_one() {
     assert!(!event.is_set());
 }
 
-#[test]
 fn an_event_for_one_that_a_killed_waiter_was_woken_for_wakes_another() {
     let before = |_| {
         let family = Family::<AutoEvent>::new();
@@ -186,17 +201,21 @@ fn an_event_for_one_that_a_killed_waiter_was_woken_for_wakes_another() {
         let took = |event: &AutoEvent| {
             let there = event.try_wait();
             if there {
-                event.set();
+                event.set(&family).unwrap();
             }
             !there
         };
-        wake_and_kill(&family, |event| event.wait(&family).unwrap(), AutoEvent::set, took)
+        wake_and_kill(
+            &family,
+            |event| event.wait(&family).unwrap(),
+            |event| event.set(&family).unwrap(),
+            took,
+        )
     };
     let died_before = (0..20).map(before).filter(|before| *before).count();
     println!("{died_before} of 20 died with the wake-up");
 }
 
-#[test]
 fn a_latch_opens_when_all_have_counted_down() {
     let family = Family::with(Latch::new(3));
     let latch = family.data();
@@ -204,18 +223,17 @@ fn a_latch_opens_when_all_have_counted_down() {
     let children: Vec<_> = (0..3)
         .map(|_| {
             family.child(|latch| {
-                latch.count_down();
+                latch.count_down(&family).unwrap();
                 latch.wait(&family).unwrap();
             })
         })
         .collect();
     children.into_iter().for_each(|child| family.join(child));
     assert!(latch.is_open());
-    assert!(catch_unwind(AssertUnwindSafe(|| latch.count_down())).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| latch.count_down(&family))).is_err());
     assert!(Family::<Latch>::new().data().is_open());
 }
 
-#[test]
 fn a_barrier_holds_all_until_all_are_there() {
     type Rounds = (Barrier<3>, [AtomicU32; 3]);
     let family = Family::<Rounds>::new();
@@ -240,7 +258,6 @@ fn a_barrier_holds_all_until_all_are_there() {
     assert_eq!(family.stage(), 500, "one of them is told so in each round");
 }
 
-#[test]
 fn a_killed_participant_breaks_the_barrier_for_all_until_it_is_reset() {
     let family = Family::<Barrier<3>>::new();
     let barrier = family.data();
@@ -281,7 +298,6 @@ fn a_killed_participant_breaks_the_barrier_for_all_until_it_is_reset() {
     drop(second);
 }
 
-#[test]
 fn what_is_done_once_is_done_again_if_its_doer_was_killed() {
     let family = Family::<(Once, OnceLock<[u64; 2]>)>::new();
     let (once, value) = family.data();
@@ -320,7 +336,6 @@ fn what_is_done_once_is_done_again_if_its_doer_was_killed() {
     assert!(once.is_done());
 }
 
-#[test]
 fn whichever_comes_first_is_taken_and_nothing_else() {
     type Sources = (Event, AutoEvent, Semaphore, Latch, AtomicU32);
     let family = Family::with((
@@ -341,12 +356,12 @@ fn whichever_comes_first_is_taken_and_nothing_else() {
     }
     let sources = family.data();
     assert_eq!(wait_any(&family, &all(sources), Deadline::after(SOON)), Ok(None));
-    let wakers: [fn(&Sources); 5] = [
-        |sources| sources.0.set(),
-        |sources| sources.1.set(),
-        |sources| sources.2.post(1),
-        |sources| _ = sources.3.count_down(),
-        |sources| {
+    let wakers: [fn(&Family<Sources>, &Sources); 5] = [
+        |family, sources| sources.0.set(family).unwrap(),
+        |family, sources| sources.1.set(family).unwrap(),
+        |family, sources| sources.2.post(family, 1).unwrap(),
+        |family, sources| _ = sources.3.count_down(family).unwrap(),
+        |_, sources| {
             sources.4.store(1, SeqCst);
             bifolio_sys::futex::wake(&sources.4, 1).unwrap();
         },
@@ -358,7 +373,7 @@ fn whichever_comes_first_is_taken_and_nothing_else() {
             assert_eq!(wait_any(&family, &all(sources)[..=index], deadline), Ok(Some(index)));
         });
         waiter.await_sleep();
-        waker(sources);
+        waker(&family, sources);
         family.join(waiter);
     }
     assert_eq!(sources.2.count(), 0);

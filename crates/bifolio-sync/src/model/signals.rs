@@ -137,9 +137,9 @@ fn event() {
             told.look();
         })
     });
-    memory.live(0, None, |told, _| {
+    memory.live(0, None, |told, crowd| {
         told.make();
-        told.signal.set();
+        told.signal.set(crowd).unwrap();
     });
     waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
 }
@@ -151,17 +151,17 @@ fn auto_event(fuse: Option<u32>) {
         told.signal.wait(crowd).unwrap();
         told.look();
         // For the other.
-        told.signal.set();
+        told.signal.set(crowd).unwrap();
     };
     let survivor = memory.start(1, None, take);
     let doomed = memory.start(2, fuse, take);
-    memory.live(0, None, |told, _| {
+    memory.live(0, None, |told, crowd| {
         told.make();
-        told.signal.set();
+        told.signal.set(crowd).unwrap();
     });
     doomed.join().unwrap();
     // In the place of the dead.
-    memory.data.signal.set();
+    memory.live(0, None, |told, crowd| told.signal.set(crowd).unwrap());
     survivor.join().unwrap();
 }
 
@@ -189,10 +189,10 @@ fn semaphore(fuse: Option<u32>) {
         told.look();
     };
     let waiters = [memory.start(1, None, take), memory.start(2, fuse, take)];
-    memory.live(0, None, |told, _| {
+    memory.live(0, None, |told, crowd| {
         told.make();
-        told.signal.post(1);
-        told.signal.post(1);
+        told.signal.post(crowd, 1).unwrap();
+        told.signal.post(crowd, 1).unwrap();
     });
     waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
 }
@@ -211,13 +211,13 @@ fn each_ordering_of_the_semaphore_matters() {
 fn latch() {
     let memory = Memory::new(Told::new(Latch::new(2)));
     let other = memory.start(1, None, |told, crowd| {
-        told.signal.count_down();
+        told.signal.count_down(crowd).unwrap();
         told.signal.wait(crowd).unwrap();
         told.look();
     });
-    memory.live(0, None, |told, _| {
+    memory.live(0, None, |told, crowd| {
         told.make();
-        told.signal.count_down();
+        told.signal.count_down(crowd).unwrap();
     });
     other.join().unwrap();
 }
@@ -240,13 +240,13 @@ fn whoever_waits_for_several_takes_one_and_passes_on_the_rest() {
             let sources = [Waitable::Semaphore(left), Waitable::Semaphore(right)];
             assert!(wait_any(crowd, &sources, None).unwrap().is_some());
             // The other is there for whoever waits for that alone.
-            left.post(1);
+            left.post(crowd, 1).unwrap();
         });
         let one = memory.start(2, None, |[_, right], crowd| right.wait(crowd).unwrap());
-        memory.live(0, None, |[left, right], _| {
-            right.post(1);
-            left.post(1);
-            right.post(1);
+        memory.live(0, None, |[left, right], crowd| {
+            right.post(crowd, 1).unwrap();
+            left.post(crowd, 1).unwrap();
+            right.post(crowd, 1).unwrap();
         });
         any.join().unwrap();
         one.join().unwrap();
