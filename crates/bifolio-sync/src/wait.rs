@@ -2,14 +2,14 @@
 //!
 //! Who waits does this in a loop, in this order, which loses no wake-up:
 //!
-//! 1. asks for [`Peers::deaths`](crate::Peers::deaths);
+//! 1. asks for [`Peers::deaths`];
 //! 2. looks at what it waits for, and at whoever has it;
 //! 3. says in the word that it will sleep, so that others know to wake it;
 //! 4. sleeps as long as neither the word nor the deaths changed since.
 //!
 //! A process that was woken and killed before it acted, or killed before it woke those whom it had
 //! to, is made good by 1: all who sleep wake up and look again after each death. For that whoever
-//! sleeps, and whoever may have to wake, has a seat ([`Peers::me`](crate::Peers::me)) before it
+//! sleeps, and whoever may have to wake, has a seat ([`Peers::me`]) before it
 //! does: nobody hears of the death of a process that has none.
 //!
 //! Where the kernel has no futex_waitv (before Linux 5.16) one cannot sleep on two words, and looks
