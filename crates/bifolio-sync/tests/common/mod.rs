@@ -21,7 +21,7 @@ use std::time::Duration;
 
 const SEATS: usize = 1024;
 /// Longer than any test takes that goes well.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(300);
 
 /// How many seats there are in the tests on seats.
 const SEATED: u32 = 32;
