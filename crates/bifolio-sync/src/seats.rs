@@ -94,7 +94,8 @@ impl Seats {
     /// 2. The table began as zeros, and is changed by nothing else.
     /// 3. No process closes, duplicates or hands on descriptors that are not its own, as those of
     ///    this value, which nobody else is told of; and none removes locks on the bytes of `file`
-    ///    from 2^62 on.
+    ///    from 2^62 on. A thread with a table of descriptors of its own neither takes the seat nor
+    ///    drops the value.
     pub unsafe fn new(
         table: NonNull<u8>,
         seats: u32,
@@ -279,6 +280,10 @@ impl Drop for Seats {
         seat.clear_who();
         sitting.keeper.end();
         seat.wake_life();
+        // Not by closing it alone: a child of the bare system call may have a descriptor of it.
+        if let Some(lock) = &sitting.lock {
+            let _ = set_lock(lock, owner.seat(), LockType::None);
+        }
         drop(sitting.lock);
         self.table.tell(seat, owner.generation());
     }

@@ -37,7 +37,7 @@ impl Random {
 fn nothing_is_written_after_the_proof() {
     let ground = Ground::new(4);
     let seats = ground.seats();
-    for round in 0..60 {
+    for round in 0..30 {
         let child = Child::new(|| {
             // Much to give back, so that the process takes its time to end.
             let mut memory = vec![0_u8; if round % 4 == 0 { 64 << 20 } else { 1 << 20 }];
@@ -81,7 +81,7 @@ fn what_the_kernel_still_writes_for_it_comes_before_the_proof() {
     let (area, sources) = (Area::new(LEN), [Area::new(LEN), Area::new(LEN)]);
     sources[1].fill(1);
     let mut late = 0;
-    for _ in 0..40 {
+    for _ in 0..20 {
         let child = Child::new(|| {
             ground.publish(&seats, 0);
             loop {
@@ -101,7 +101,7 @@ fn what_the_kernel_still_writes_for_it_comes_before_the_proof() {
         child.wait();
         assert!(area.sample() == last);
     }
-    println!("{late} of 40 wrote after the mark of the kernel");
+    println!("{late} of 20 wrote after the mark of the kernel");
 }
 
 /// Two processes that die together could take each other's notice; a third hears of both, and so

@@ -159,3 +159,24 @@ fn a_child_of_the_bare_system_call_is_somebody_else() {
     ground.kill_stranger(4);
     until(|| seats.is_dead(child));
 }
+
+/// Whoever gives its seat up is dead at once, although a child has a descriptor of the lock.
+#[test]
+fn a_seat_that_is_given_up_is_free_whoever_inherited_it() {
+    let ground = Ground::new(4);
+    let seats = ground.seats();
+    let parent = Child::new(|| {
+        let leaving = ground.seats();
+        ground.publish(&leaving, 0);
+        let child = Child::cloned(|| sleep_for_ever());
+        drop(leaving);
+        ground.word(1).store(1, SeqCst);
+        until(|| ground.word(2).load(SeqCst) == 1);
+        child.kill();
+    });
+    let owner = ground.published(0);
+    until(|| ground.word(1).load(SeqCst) == 1);
+    assert!(seats.is_dead(owner));
+    ground.word(2).store(1, SeqCst);
+    assert_eq!(parent.wait(), 0);
+}
