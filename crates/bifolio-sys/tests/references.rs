@@ -9,6 +9,7 @@ const FILES: &[&str] = &[
     "fault/probe.rs",
     "fs.rs",
     "fs/lease.rs",
+    "fs/table.rs",
     "mm.rs",
     "mm/advice.rs",
     "mm/maps.rs",
