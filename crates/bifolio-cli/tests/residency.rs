@@ -230,6 +230,18 @@ fn many_files_keep_their_order_and_their_sums() {
     let totals = &document["totals"];
     assert_eq!([&totals["files"], &totals["total_pages"]], [1200, 2400]);
     assert_eq!(totals["resident_pages"], 2400);
+    // By facts alone, by bars, and a part of each file.
+    let (_, bars) = json(&["-v", root]);
+    let (_, plain) = json(&[root]);
+    let places = |document: &Value| -> Vec<_> {
+        let files = document["files"].as_array().unwrap().iter();
+        files.map(|file| ["path", "size_bytes", "len_bytes"].map(|key| file[key].clone())).collect()
+    };
+    assert_eq!(places(&plain), places(&bars));
+    let (_, part) = json(&["-s", "-p", "4k-8k", "-m", "8k", root]);
+    let part = &part["totals"];
+    assert_eq!([&part["files"], &part["total_pages"]], [800, 400]);
+    assert_eq!(part["left_out"]["larger_files"], 400);
     // Who stops reading is served no longer, and the answer is as it was.
     let mut child = bifolio()
         .args(["residency", root, root])

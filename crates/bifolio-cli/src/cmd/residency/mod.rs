@@ -14,11 +14,13 @@ use crate::select::look::{Passed, Subject};
 use crate::select::survey::{Effort, Seen, survey};
 use crate::select::walk::{Found, Identity, Walk};
 use crate::select::{Once, Selection, needed};
+use bifolio::memory::{self, CachedFacts};
 use bifolio::page::page_size;
 use bifolio::{Residency, Untold};
 use serde::Serialize;
 use snapshot::{Record, Snapshot};
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -110,7 +112,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
         states: BTreeSet::new(),
         columns: cells_max,
     };
-    survey(&mut walk, Effort::Cores, look, |seen| match seen {
+    let mut add = |seen: Seen<(Option<Found>, Result<Look, Passed>)>| match seen {
         Ok((found, Ok(look))) => report.add(found.as_ref(), look, console),
         Ok((_, Err(passed))) => {
             report.pass(passed);
@@ -120,7 +122,22 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
             report.totals.failed_files += 1;
             console.report(&failure)
         }
-    })?;
+    };
+    if cells_max == 0 && args.save.is_none() {
+        let range = args.selection.range.clone().unwrap_or(0..u64::MAX);
+        memory::cached_files(&mut walk, name, range, |found, facts| {
+            let Some(facts) = facts else { return add(look(found)) };
+            add(found.and_then(|found| match facts {
+                Ok(facts) => {
+                    let look = Look::of(&facts, &args.selection);
+                    Ok(((!is_sum_only).then_some(found), look))
+                }
+                Err(error) => Err(found.failed(error.into())),
+            }))
+        })?;
+    } else {
+        survey(&mut walk, Effort::Cores, look, add)?;
+    }
     report.totals.directories = walk.directories;
     report.totals.add_left_out(walk.left_out);
     report.finish(console)
@@ -172,6 +189,35 @@ fn look(found: &Found, args: &Args, cells_max: usize) -> Result<Result<Look, Pas
         modified: subject.file.modified(),
         present,
     }))
+}
+
+/// What a file is called that was found in a directory.
+fn name(found: &Seen<Found>) -> Option<(&Path, &OsStr)> {
+    found.as_ref().ok()?.in_directory()
+}
+
+impl Look {
+    /// What can be said by the facts of a file that was found in a directory.
+    fn of(facts: &CachedFacts, selection: &Selection) -> Result<Look, Passed> {
+        if !facts.is_regular {
+            return Err(Passed::Special);
+        }
+        if selection.max_size.is_some_and(|max| facts.len_bytes > max) {
+            return Err(Passed::Larger);
+        }
+        let part = selection.part(facts.len_bytes);
+        Ok(Look {
+            identity: facts.identity,
+            links: facts.links,
+            size_bytes: facts.len_bytes,
+            offset: part.start,
+            len_bytes: part.end - part.start,
+            residency: facts.residency,
+            cells: vec![],
+            modified: facts.modified,
+            present: vec![],
+        })
+    }
 }
 
 /// What is written, and the sums.
