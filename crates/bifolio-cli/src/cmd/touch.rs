@@ -29,7 +29,7 @@ const THREADS: usize = 8;
 ///
 /// Reads what is not in memory, and says how much that was and how long it took. Nothing keeps it
 /// there: see `bifolio lock`. Holes are left out, which take memory but no disk, unless --holes is
-/// given.
+/// given. Exits with 1 where pages have left again meanwhile.
 #[derive(clap::Args, Debug)]
 #[command(group(needed(&[])))]
 pub(crate) struct Args {
