@@ -264,6 +264,33 @@ fn a_file_of_somebody_else_is_unknown_and_never_all_there() {
     assert_eq!(document["totals"]["unknown_files"], 1);
 }
 
+#[test]
+fn who_wants_to_hear_nothing_hears_what_went_wrong() {
+    let dir = Dir::new();
+    let (path, missing) = (dir.write("file", &[7; 100_000]), dir.file("missing"));
+    let silent = |output: &std::process::Output| (code(output), text(output), complaint(output));
+    assert_eq!(silent(&run(["residency", "-q", &path])), (0, String::new(), String::new()));
+    let output = run(["residency", "--quiet", &missing, &path]);
+    assert_eq!((code(&output), text(&output)), (2, String::new()));
+    let said = complaint(&output);
+    assert!(said.starts_with(&format!("bifolio: residency {missing}: ")), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    for other in ["--json", "-v", "-s"] {
+        assert_eq!(code(&run(["residency", "-q", other, &path])), 2, "{other}");
+    }
+    // It does what it is asked to do all the same.
+    let snapshot = dir.file("snapshot");
+    let saved = run(["residency", "-q", "--save", &snapshot, &path]);
+    assert_eq!(silent(&saved), (0, String::new(), String::new()));
+    assert!(std::fs::read_to_string(&snapshot).unwrap().starts_with('{'));
+    let restored = run(["residency", "-q", "--restore", &snapshot]);
+    assert_eq!(silent(&restored), (0, String::new(), String::new()));
+    let Some(mut nobody) = common::as_nobody(&dir) else { return };
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+    let unknown = nobody.args(["residency", "-q", &path]).output().unwrap();
+    assert_eq!(silent(&unknown), (3, String::new(), String::new()));
+}
+
 /// What the README says of vmtouch(8) and fincore(1), so that it is looked at again when they
 /// change.
 #[test]
