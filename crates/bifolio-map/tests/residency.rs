@@ -17,7 +17,7 @@ use std::path::Path;
 fn the_owner_hears_how_much_of_a_file_is_cached() {
     let scratch = Scratch::new();
     let path = scratch.join("file");
-    let file = half_cached(&path);
+    let (file, _locked) = half_cached(&path);
     let half = PAGES as u64 / 2;
     for backend in [Backend::Map, Backend::Read] {
         let map = Options::new().backend(backend).open(&path).unwrap();
@@ -52,7 +52,7 @@ fn the_owner_hears_how_much_of_a_file_is_cached() {
 fn dirty_pages_are_counted() {
     let scratch = Scratch::new();
     let path = scratch.join("file");
-    let file = half_cached(&path);
+    let (file, _locked) = half_cached(&path);
     file.sync_all().unwrap();
     file.write_all_at(&[1], 3 * page() as u64).unwrap();
     let map = FileMap::open(&path).unwrap();
@@ -93,7 +93,7 @@ fn a_loaded_file_is_memory() {
 fn buckets_cover_the_range_and_count_it_once() {
     let scratch = Scratch::new();
     let path = scratch.join("file");
-    half_cached(&path);
+    let (_, _locked) = half_cached(&path);
     let map = FileMap::open(&path).unwrap();
     for count in [1, 3, 64, PAGES, PAGES + 7] {
         let mut buckets = vec![Residency::default(); count];

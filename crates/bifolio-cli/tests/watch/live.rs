@@ -1,7 +1,7 @@
 //! On a terminal: what the screen shows, what the keys do, and that the terminal is as before,
 //! however it ends.
 
-use crate::common::{Dir, code, complaint, run, text};
+use crate::common::{Dir, code, complaint, hold, run, text};
 use crate::terminal::Terminal;
 use crate::{data_and_hole, resident_pages};
 use std::fs::File;
@@ -11,15 +11,31 @@ fn program() -> &'static str {
     env!("CARGO_BIN_EXE_bifolio")
 }
 
+/// Touches what is selected, which has 1 MiB of data: where memory is short pages leave again, so
+/// that it is asked for until all are there at once.
+#[track_caller]
+fn touch_all(terminal: &Terminal) -> String {
+    terminal.key("t");
+    terminal.wait(|shown| {
+        let (is_done, is_there) = (shown.contains("touched "), shown.contains(" 1 MiB in memory"));
+        if is_done && !is_there {
+            terminal.key("t");
+        }
+        is_done && is_there
+    })
+}
+
 #[test]
 fn the_keys_touch_and_evict_pages_and_the_screen_shows_it() {
     let dir = Dir::new();
     let path = data_and_hole(&dir, "data");
     let other = dir.write("other", b"other");
     let Some(terminal) = Terminal::new(100, 30, &dir) else { return };
+    let held = hold(&path, 0..1 << 20);
     terminal.line("echo before");
     terminal.line(&format!("{} watch {path} {other}; echo \"code $?\"", program()));
     terminal.until("1 MiB in memory");
+    drop(held);
     terminal.key("e");
     let said = terminal.wait(|shown| shown.contains("evicted 1 MiB"));
     if said.contains("could not go: no disk") {
@@ -28,15 +44,7 @@ fn the_keys_touch_and_evict_pages_and_the_screen_shows_it() {
     }
     terminal.until(" 0 B in memory");
     assert_eq!(resident_pages(&path), 0);
-    terminal.key("t");
-    // Where memory is short pages leave again: asked for until all are there at once.
-    let shown = terminal.wait(|shown| {
-        let (is_done, is_there) = (shown.contains("touched "), shown.contains(" 1 MiB in memory"));
-        if is_done && !is_there {
-            terminal.key("t");
-        }
-        is_done && is_there
-    });
+    let shown = touch_all(&terminal);
     assert!(shown.contains("blank: a hole"), "{shown}");
     // The hole got no pages.
     assert!(resident_pages(&path) * 4096 <= 1 << 20);
@@ -108,6 +116,7 @@ fn any_size_of_the_terminal_will_do() {
     let dir = Dir::new();
     let path = data_and_hole(&dir, "data");
     File::options().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
+    let _held = hold(&path, 0..1 << 20);
     let Some(terminal) = Terminal::new(20, 5, &dir) else { return };
     terminal.line(&format!("{} watch {path}", program()));
     terminal.wait(|shown| shown.starts_with("bifolio watch") && shown.contains('\u{2591}'));
@@ -133,6 +142,7 @@ fn any_size_of_the_terminal_will_do() {
 fn without_colours_the_glyphs_say_all() {
     let dir = Dir::new();
     let path = data_and_hole(&dir, "data");
+    let _held = hold(&path, 0..1 << 20);
     let Some(terminal) = Terminal::new(80, 24, &dir) else { return };
     terminal.line(&format!("NO_COLOR=1 {} watch {path}", program()));
     terminal.until("looks/s");
@@ -180,10 +190,8 @@ fn what_is_recorded_can_be_shown_and_wound() {
     terminal.until("REC");
     terminal.key("e");
     terminal.until("evicted");
-    terminal.key("t");
-    terminal.until("touched 1 MiB");
     // So that the last look is in it.
-    terminal.wait(|shown| shown.contains(" 1 MiB in memory"));
+    touch_all(&terminal);
     terminal.quit();
     terminal.line(&format!("clear; {} watch --replay {record}; echo \"code $?\"", program()));
     terminal.until("replay");

@@ -3,9 +3,8 @@
 use super::made::{HARD_NAMES, Known, page};
 use super::scratch::{Scratch, assert_plays};
 use bifolio_map::memory::{Backing, Detail, Process, Purpose, Region, Segment, maps, maps_with};
-use std::fs::{self, Permissions};
+use std::fs;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 
 const STRANGER: u32 = 65534;
@@ -227,9 +226,7 @@ fn an_ordinary_user_hears_as_much_of_its_own_processes() {
         return println!("skipped: this user is the stranger");
     }
     let scratch = Scratch::for_everyone();
-    let binary = scratch.join("binary");
-    fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
-    fs::set_permissions(&binary, Permissions::from_mode(0o755)).unwrap();
+    let binary = scratch.copy_of_this();
     let mut user = std::process::Command::new(&binary);
     user.args(["--nocapture", "known::what_", "known::names_", "known::the_"]);
     user.current_dir("/").uid(STRANGER).gid(STRANGER);

@@ -384,7 +384,11 @@ fn a_program_with_rights_of_its_own_is_not_told_by_its_environment() {
         return println!("skipped: this needs two users");
     }
     let program = Scratch::with(b"").path.with_extension("set-user");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // By another process: a child of another test that inherits a file open for writing would keep
+    // it from being started.
+    let mut cp = std::process::Command::new("cp");
+    let copied = cp.arg(std::env::current_exe().unwrap()).arg(&program).status();
+    assert!(copied.unwrap().success());
     std::os::unix::fs::chown(&program, Some(65534), None).unwrap();
     std::fs::set_permissions(&program, Permissions::from_mode(0o4755)).unwrap();
     let mut stranger = command(&program, "elevated", Some("zero"));
