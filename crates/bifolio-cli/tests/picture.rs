@@ -153,11 +153,17 @@ fn what_cannot_be_drawn_or_written_is_an_error_and_leaves_what_was_there() {
     let out = dir.write("out.svg", b"before");
     let missing = dir.file("missing");
     let broken = dir.write("broken.json", b"{\"schema\": 1, \"picture\": {}}");
+    let (file, process) = (dir.file("file.json"), dir.file("process.json"));
+    assert_eq!(code(&run(["picture", &path, "-o", &file])), 0);
+    let pid = std::process::id().to_string();
+    let taken = run(["picture", "--pid", &pid, "-o", &process]);
+    assert!([0, 3].contains(&code(&taken)), "{}", complaint(&taken));
     for (args, said) in [
         (&["picture", &path, "-o", "picture"][..], "its name does not say"),
         (&["picture", &missing, "-o", &out], "No such file"),
         (&["picture", "--diff", &broken, &broken, "-o", &out], "missing field"),
         (&["picture", "--diff", &path, &path, "-o", &out], "line 1"),
+        (&["picture", "--diff", &file, &process, "-o", &out], "of a file, AFTER of a process"),
         (&["picture", &path, "--format", "svg", "-o", "/dev/full"], "No space left"),
         (&["picture", "-o", &out], "required"),
         (&["picture", &path, "--pid", "1", "-o", &out], "cannot be used with"),
