@@ -299,6 +299,39 @@ fn who_wants_to_hear_nothing_hears_what_went_wrong() {
     assert_eq!(silent(&unknown), (3, String::new(), String::new()));
 }
 
+/// On overlayfs cachestat(2) knows nothing, and who knows nothing does not say zero.
+#[test]
+fn sums_of_which_a_part_is_not_told_are_unknown() {
+    let dir = Dir::new();
+    for name in ["lower", "upper", "work", "merged"] {
+        std::fs::create_dir(dir.file(name)).unwrap();
+    }
+    let path = dir.write("lower/file", &[7; 100_000]);
+    let line = "mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none merged && \
+                exec \"$0\" \"$@\"";
+    let in_layers = |args: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", line, env!("CARGO_BIN_EXE_bifolio"), "residency"]);
+        command.args(args).current_dir(dir.path()).output().unwrap()
+    };
+    let output = in_layers(&["--json", "-s", "merged", &path]);
+    if output.stdout.is_empty() {
+        return println!("skipped: no overlayfs can be mounted: {}", complaint(&output));
+    }
+    let document: Value = serde_json::from_str(&text(&output)).unwrap();
+    let totals = &document["totals"];
+    assert_eq!([&totals["files"], &totals["total_pages"]], [2, 50]);
+    for key in ["dirty_pages", "writeback_pages", "evicted_pages"] {
+        assert_eq!(totals[key], Value::Null, "{key}");
+    }
+    let shown = text(&in_layers(&["-s", "merged"]));
+    assert!(shown.contains("  newer than disk unknown\n"), "{shown}");
+    // An empty file has no page of which anything is unknown.
+    let empty = dir.write("empty", b"");
+    let (_, document) = json(&["-s", &path, &empty]);
+    assert!(document["totals"]["dirty_pages"].is_u64(), "{document}");
+}
+
 /// What the README says of vmtouch(8) and fincore(1), so that it is looked at again when they
 /// change.
 #[test]
