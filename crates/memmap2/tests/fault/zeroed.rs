@@ -26,6 +26,7 @@ pub(crate) const SCENARIOS: &[(&str, fn())] = &[
     ("zero-many", zero_many),
     ("zero-together", zero_together),
     ("zero-grown", zero_grown),
+    ("zero-older", zero_older),
     ("zero-fork", zero_fork),
     ("zero-exec", zero_exec),
     ("zero-unmap", zero_unmap),
@@ -214,6 +215,26 @@ fn zero_grown() {
 #[test]
 fn only_the_page_that_was_touched_is_replaced() {
     run("zero-grown", Some("zero")).assert_lived();
+}
+
+/// Without MADV_POPULATE_READ and MADV_POPULATE_WRITE nobody tells whether a page can be had now.
+fn zero_older() {
+    crate::others::refuse_to_populate();
+    let map = unsafe { memmap2::Mmap::map(&four_pages().file) }.unwrap();
+    let answer = bifolio_sys::fault::bring_in(map.as_ptr() as usize, false);
+    assert_eq!(answer, Err(bifolio_sys::Errno::INVAL), "it is not refused");
+    zero_read();
+    zero_write();
+    zero_private();
+    zero_grown();
+    assert_eq!(take_faults().list.len(), 1);
+    zero_threads();
+}
+
+#[test]
+fn kernels_that_cannot_be_asked_for_a_page_put_zeros_too() {
+    let end = run("zero-older", Some("zero")).assert_lived();
+    end.assert_said(&["cannot read ", "; it reads as zeros now"]);
 }
 
 fn zero_fork() {
