@@ -3,7 +3,7 @@
 
 use bifolio::{Access, FileMap, Pages, Pattern};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -142,6 +142,53 @@ pub(crate) fn as_nobody(dir: &Dir) -> Option<Command> {
             println!("skipped: this process may not run programs as another user");
             None
         }
+    }
+}
+
+/// A file system of 64 KiB, without a byte to spare, as long as it lives.
+pub(crate) struct FullDisk(String);
+
+impl FullDisk {
+    /// Nothing, with a word why, where none can be mounted. It has one file, `fill`.
+    pub(crate) fn new(dir: &Dir) -> Option<FullDisk> {
+        let path = dir.file("full");
+        std::fs::create_dir(&path).unwrap();
+        let options = ["-t", "tmpfs", "-o", "size=64k", "none", &path];
+        let mounted = Command::new("mount").args(options).output();
+        if !mounted.is_ok_and(|output| output.status.success()) {
+            println!("skipped: no file system can be mounted here");
+            return None;
+        }
+        let full = FullDisk(path);
+        full.fill();
+        Some(full)
+    }
+
+    /// Takes what is left.
+    pub(crate) fn fill(&self) {
+        let mut fill = File::options().append(true).create(true).open(self.file("fill")).unwrap();
+        while fill.write_all(&[0; 1024]).is_ok() {}
+    }
+
+    /// The path of a file in it.
+    pub(crate) fn file(&self, name: &str) -> String {
+        format!("{}/{name}", self.0)
+    }
+
+    /// The names in it, in order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).unwrap();
+        let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<_> = entries.map(|entry| name(entry).into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for FullDisk {
+    fn drop(&mut self) {
+        // Lazily: who has a file open there may not be gone yet.
+        let _ = Command::new("umount").args(["-l", &self.0]).status();
     }
 }
 

@@ -1,7 +1,7 @@
 //! On a terminal: what the screen shows, what the keys do, and that the terminal is as before,
 //! however it ends.
 
-use crate::common::{Dir, code, complaint, hold, run, text};
+use crate::common::{Dir, FullDisk, code, complaint, hold, run, text};
 use crate::terminal::Terminal;
 use crate::{data_and_hole, resident_pages};
 use std::fs::File;
@@ -216,6 +216,55 @@ fn what_is_recorded_can_be_shown_and_wound() {
     let output = run(["watch", "--once", "--replay", &record]);
     assert_eq!(code(&output), 0, "{}", complaint(&output));
     assert!(text(&output).contains("data"), "{}", text(&output));
+}
+
+#[test]
+fn a_key_begins_a_recording_and_ends_it() {
+    let dir = Dir::new();
+    let path = data_and_hole(&dir, "data");
+    let Some(terminal) = Terminal::new(100, 24, &dir) else { return };
+    terminal.line(&format!("{} watch {path}; echo \"code $?\"", program()));
+    terminal.until("looks/s");
+    for name in ["watch-1.jsonl", "watch-2.jsonl"] {
+        terminal.key("r");
+        terminal
+            .wait(|shown| shown.contains(&format!("recording to {name}")) && shown.contains("REC"));
+        // So that there is a look in it.
+        terminal.wait(|_| std::fs::read_to_string(dir.file(name)).unwrap().lines().count() > 1);
+        terminal.key("r");
+        terminal.wait(|shown| {
+            let is_said = shown.contains("recorded ") && shown.contains(&format!(" to {name}"));
+            is_said && !shown.contains("REC")
+        });
+        let output = run(["watch", "--once", "--replay", &dir.file(name)]);
+        assert_eq!(code(&output), 0, "{}", complaint(&output));
+        assert!(text(&output).contains("data"), "{}", text(&output));
+    }
+    // One that is going on is whole when the screen is left.
+    terminal.key("r");
+    terminal.until("recording to watch-3.jsonl");
+    terminal.key("q");
+    terminal.until("code 0");
+    let recorded = std::fs::read_to_string(dir.file("watch-3.jsonl")).unwrap();
+    assert!(recorded.ends_with('\n'), "{recorded}");
+}
+
+#[test]
+fn a_recording_that_fills_the_disk_is_said_and_the_screen_goes_on() {
+    let dir = Dir::new();
+    let path = data_and_hole(&dir, "data");
+    let Some(small) = FullDisk::new(&dir) else { return };
+    let Some(terminal) = Terminal::new(100, 24, &dir) else { return };
+    let record = small.file("record");
+    terminal.line("echo before");
+    terminal.line(&format!("{} watch --record {record} {path}; echo \"code $?\"", program()));
+    let shown = terminal.until("recorded no more");
+    assert!(shown.contains("No space left") && !shown.contains("REC"), "{shown}");
+    // It still follows the file.
+    File::options().write(true).open(&path).unwrap().set_len(3 << 20).unwrap();
+    terminal.until("0 B to 3 MiB");
+    terminal.key("q");
+    terminal.assert_restored("code 0");
 }
 
 #[test]
