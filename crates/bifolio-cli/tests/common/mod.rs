@@ -195,9 +195,9 @@ impl Drop for FullDisk {
 /// How often a test begins anew before it has failed.
 const ATTEMPTS: usize = 20;
 
-/// Runs a test that needs pages to stay where they are, which nobody promises: the kernel takes
-/// them back when it likes, or when somebody tells it to drop its cache. Where it fails it begins
-/// anew, and all that it asserts must hold in one run.
+/// Runs a test that needs what nobody promises: pages that stay where they are, though the kernel
+/// takes them back when it likes, or a process that stands still. Where it fails it begins anew,
+/// and all that it asserts must hold in one run.
 pub(crate) fn attempts(test: impl Fn()) {
     for _ in 1..ATTEMPTS {
         if catch_unwind(AssertUnwindSafe(&test)).is_ok() {

@@ -37,7 +37,14 @@ fn the_keys_touch_and_evict_pages_and_the_screen_shows_it() {
     terminal.until("1 MiB in memory");
     drop(held);
     terminal.key("e");
-    let said = terminal.wait(|shown| shown.contains("evicted 1 MiB"));
+    let said = terminal.wait(|shown| {
+        if shown.contains("evicted ") && !shown.contains("evicted 1 MiB") {
+            // Some left by themselves before.
+            drop(hold(&path, 0..1 << 20));
+            terminal.key("e");
+        }
+        shown.contains("evicted 1 MiB")
+    });
     if said.contains("could not go: no disk") {
         println!("skipped: the file system of the temporary directory keeps its pages in memory");
         return;
