@@ -33,7 +33,7 @@ use totals::Totals;
 /// does not tell is unknown, shown as `?`, and the exit code is 3: of a file that you neither own
 /// nor may write it does not tell which pages are in memory.
 ///
-/// Of vmtouch's options -p -m -i -I -b -0 -f -F -v have their meaning here, -t -e -l are the
+/// Of vmtouch's options -p -m -i -I -b -0 -f -F -v -q have their meaning here, -t -e -l are the
 /// commands touch, evict and lock, and -h is --count-links.
 #[derive(clap::Args, Debug)]
 #[command(group(needed(&["restore"])))]
@@ -48,6 +48,10 @@ pub(crate) struct Args {
     /// Show of each file the pages in each state too; with --json also its cells
     #[arg(long, short = 'v', conflicts_with = "summary")]
     verbose: bool,
+
+    /// Say nothing but what went wrong: the exit code tells whether all is known
+    #[arg(long, short = 'q', conflicts_with_all = ["json", "summary", "verbose"])]
+    quiet: bool,
 
     /// Write the answer as JSON
     #[arg(long)]
@@ -80,21 +84,16 @@ struct Look {
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
     if let Some(path) = &args.restore {
-        return restore::run(path, args.json, console);
+        return restore::run(path, args, console);
     }
-    let cells_max = match (args.summary, args.json) {
-        (true, _) => 0,
-        (_, true) => {
-            if args.verbose {
-                60
-            } else {
-                0
-            }
-        }
-        _ => (console.columns() / 4).clamp(10, 60),
+    let has_rows = !args.summary && !args.quiet;
+    let cells_max = match (has_rows, args.json) {
+        (true, false) => (console.columns() / 4).clamp(10, 60),
+        (true, true) if args.verbose => 60,
+        _ => 0,
     };
     let mut walk = Walk::new(&args.selection)?;
-    let is_sum_only = args.summary && args.save.is_none();
+    let is_sum_only = !has_rows && args.save.is_none();
     let look = |found: Seen<Found>| {
         let found = found?;
         let look = look(&found, args, cells_max)?;
@@ -108,6 +107,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
         once: Once::new(&args.selection),
         snapshot: args.save.as_ref().map(|_| Snapshot::new(page_bytes)).transpose()?,
         totals: Totals::default(),
+        has_rows,
         files: vec![],
         states: BTreeSet::new(),
         columns: cells_max,
@@ -226,6 +226,8 @@ struct Report<'a> {
     once: Once,
     snapshot: Option<Snapshot>,
     totals: Totals,
+    /// Whether each file is told of.
+    has_rows: bool,
     files: Vec<Document>,
     states: BTreeSet<Cell>,
     columns: usize,
@@ -251,7 +253,7 @@ impl Report<'_> {
             let path = std::path::absolute(&path).map_err(|error| Failure::file(&path, error))?;
             snapshot.add(&Record::new(path, look.size_bytes, look.modified, &look.present))?;
         }
-        if self.args.summary {
+        if !self.has_rows {
             return Ok(());
         }
         if self.args.json {
@@ -312,6 +314,9 @@ impl Report<'_> {
             (Some(snapshot), Some(path)) => Some((snapshot.save(path)?, path)),
             _ => None,
         };
+        if self.args.quiet {
+            return Ok(Exit::Success);
+        }
         if self.args.json {
             #[derive(Serialize)]
             struct All<'a> {
@@ -320,7 +325,7 @@ impl Report<'_> {
                 files: Option<&'a [Document]>,
                 totals: &'a Totals,
             }
-            let files = (!self.args.summary).then_some(&*self.files);
+            let files = self.has_rows.then_some(&*self.files);
             let page_bytes = page_size().bytes() as u64;
             console.json(&All { page_bytes, files, totals: &self.totals })?;
             return Ok(Exit::Success);
