@@ -12,6 +12,8 @@ extern crate std;
 
 mod error;
 mod held;
+#[cfg(all(feature = "std", not(loom)))]
+mod keeper;
 #[cfg(loom)]
 mod model;
 mod mutex;
@@ -19,6 +21,8 @@ mod owner;
 mod peers;
 mod raw;
 mod refusal;
+#[cfg(all(feature = "std", not(loom)))]
+mod seats;
 mod shared;
 mod wait;
 mod word;
@@ -29,4 +33,6 @@ pub use mutex::{LockResult, Mutex, MutexGuard};
 pub use owner::Owner;
 pub use peers::Peers;
 pub use refusal::LockError;
+#[cfg(all(feature = "std", not(loom)))]
+pub use seats::{Seats, Sitter, State};
 pub use shared::{Fingerprint, Shared};
