@@ -128,11 +128,21 @@ fn features(workspace: &Workspace) -> Result<(), String> {
 /// They stand in modules of the name `model`.
 fn loom(workspace: &Workspace) -> Result<(), String> {
     let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
-    let variables = [("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", &*format!("{target}/loom"))];
-    let tests = "test --locked -p bifolio-sys --lib";
-    workspace.cargo_with(&format!("{tests} model::"), &variables)?;
-    let listing = workspace.cargo_output_with(&format!("{tests} -- --list"), &variables)?;
-    if listing.contains("model::") { Ok(()) } else { Err("there is no model left to run".into()) }
+    let variables = [
+        ("RUSTFLAGS", "--cfg loom"),
+        ("CARGO_TARGET_DIR", &*format!("{target}/loom")),
+        // There are many interleavings.
+        ("CARGO_PROFILE_DEV_OPT_LEVEL", "2"),
+    ];
+    for package in ["bifolio-sys", "bifolio-sync --no-default-features"] {
+        let tests = format!("test --locked -p {package} --lib");
+        workspace.cargo_with(&format!("{tests} model::"), &variables)?;
+        let listing = workspace.cargo_output_with(&format!("{tests} -- --list"), &variables)?;
+        if !listing.contains("model::") {
+            return Err(format!("there is no model left to run in {package}"));
+        }
+    }
+    Ok(())
 }
 
 /// The shipped code, optimised as it ships; with `-- --full` it tries everything.

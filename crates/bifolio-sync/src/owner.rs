@@ -53,6 +53,12 @@ impl Owner {
         Self::new(bits & (Self::SEATS_MAX - 1), bits >> Self::SEAT_BITS)
     }
 
+    /// The one of these bits, which [`bits`](Self::bits) gave.
+    #[cfg(all(feature = "std", not(loom)))]
+    pub(crate) const fn from_bits(bits: NonZeroU32) -> Owner {
+        Owner(bits)
+    }
+
     /// What stands in a word.
     #[must_use]
     pub const fn bits(self) -> u32 {

@@ -22,6 +22,9 @@ use bifolio_sys::futex::Expect;
 ///    instruction on the memory, and stays true of them.
 /// 2. [`contains`](Self::contains) is true only of memory that all of them share, and that this
 ///    process has mapped as long as the value lives.
+/// 3. [`deaths`](Self::deaths) changes, and all who sleep on it are woken, after
+///    [`is_dead`](Self::is_dead) became true of an owner. Not before alone: a thread of the dying
+///    process that still sleeps could take a wake-up with it which nobody makes good.
 pub unsafe trait Peers {
     /// This process. The first time, and the first time after fork(2), it takes a seat.
     ///
@@ -29,6 +32,13 @@ pub unsafe trait Peers {
     ///
     /// No seat is free, or what taking one needs is refused.
     fn me(&self) -> Result<Owner>;
+
+    /// Whether this process is `owner`. It takes no seat: a child by fork(2) that drops what its
+    /// parent holds should not.
+    #[inline]
+    fn is_me(&self, owner: Owner) -> bool {
+        self.me() == Ok(owner)
+    }
 
     /// Whether the kernel proves that `owner` is no more: its seat's lock is free, or another sits
     /// there. False as long as that is not known.
@@ -44,6 +54,13 @@ pub unsafe trait Peers {
     /// Wakes all who sleep on the lives of those whose death has begun: whoever was woken by a
     /// life calls it, so that all hear of it although the kernel wakes one.
     fn announce(&self);
+
+    /// A word to sleep on beside one's own, which tells of every death once it is proved.
+    ///
+    /// Ask for it first, then look at what one waits for, then sleep: whatever a process should
+    /// have done and did not, since it was killed, is found by looking again. This is how a wake-up
+    /// that a killed process had taken, or owed, reaches another.
+    fn deaths(&self) -> Expect<'_>;
 
     /// Whether the `len` bytes at `start` lie in the memory that is shared.
     fn contains(&self, start: *const u8, len: usize) -> bool;

@@ -29,6 +29,7 @@
 #![allow(unsafe_code, reason = "system calls with pointers")]
 
 mod lease;
+mod ofd;
 
 use core::ffi::c_uint;
 use core::num::NonZeroU64;
@@ -42,6 +43,7 @@ use crate::uapi::{BLKGETSIZE64, CachestatRange, SYS_CACHESTAT, check};
 pub use lease::{
     LeaseType, fcntl_getlease, fcntl_setlease, fcntl_setown_thread, fcntl_setsig, lease_break_time,
 };
+pub use ofd::{LockType, fcntl_ofd_getlk, fcntl_ofd_setlk};
 pub use rustix::fd;
 pub use rustix::fs::{
     Access, Advice, AtFlags, CWD, FallocateFlags, FileType, MemfdFlags, Mode, OFlags, SealFlags,

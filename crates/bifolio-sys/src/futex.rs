@@ -134,13 +134,28 @@ pub use model::{wait, wait_any, wake};
 
 #[cfg(loom)]
 mod model {
-    //! All who sleep in a model sleep on one bed: each wake-up wakes everybody, who look again.
+    //! Sleepers stand in a queue, as in the kernel: the first of those who sleep on a word are
+    //! woken, as many as are asked for, and nobody else.
+    extern crate std;
     use super::{Deadline, Errno, Expect};
     use crate::sync::{AtomicU32, Ordering};
+    use loom::sync::{Condvar, Mutex};
+    use std::sync::Arc;
+    use std::vec::Vec;
+
+    struct Sleeper {
+        words: Vec<usize>,
+        bed: Arc<Condvar>,
+        /// By which word.
+        woken: Option<usize>,
+    }
 
     loom::lazy_static! {
-        static ref BED: (loom::sync::Mutex<()>, loom::sync::Condvar) =
-            (loom::sync::Mutex::new(()), loom::sync::Condvar::new());
+        static ref QUEUE: Mutex<Vec<Sleeper>> = Mutex::new(Vec::new());
+    }
+
+    fn address(word: &AtomicU32) -> usize {
+        core::ptr::from_ref(word).addr()
     }
 
     /// As the kernel's; a deadline is never past.
@@ -148,22 +163,41 @@ mod model {
         wait_any(&[Expect { word, value }], deadline).map(drop)
     }
 
-    /// As the kernel's, but for the count.
-    pub fn wake(_: &AtomicU32, _: u32) -> Result<usize, Errno> {
-        let _guard = BED.0.lock();
-        BED.1.notify_all();
-        Ok(0)
+    /// As the kernel's.
+    pub fn wake(word: &AtomicU32, count: u32) -> Result<usize, Errno> {
+        let mut queue = QUEUE.lock().unwrap();
+        let mut woken = 0;
+        for sleeper in queue.iter_mut().filter(|sleeper| sleeper.woken.is_none()) {
+            let index = sleeper.words.iter().position(|other| *other == address(word));
+            if index.is_some() && woken < count as usize {
+                sleeper.woken = index;
+                sleeper.bed.notify_one();
+                woken += 1;
+            }
+        }
+        Ok(woken)
     }
 
     /// As the kernel's; a deadline is never past.
     pub fn wait_any(words: &[Expect<'_>], _: Option<Deadline>) -> Result<usize, Errno> {
-        let guard = BED.0.lock();
+        let mut queue = QUEUE.lock().unwrap();
         // The kernel compares under the lock that a waker takes, too.
         if words.iter().any(|expect| expect.word.load(Ordering::SeqCst) != expect.value) {
             return Err(Errno::AGAIN);
         }
-        drop(BED.1.wait(guard.unwrap()));
-        Ok(0)
+        let bed = Arc::new(Condvar::new());
+        let words = words.iter().map(|expect| address(expect.word)).collect();
+        queue.push(Sleeper { words, bed: bed.clone(), woken: None });
+        loop {
+            queue = bed.wait(queue).unwrap();
+            let here = queue.iter().position(|sleeper| Arc::ptr_eq(&sleeper.bed, &bed));
+            if let Some(here) = here
+                && let Some(index) = queue[here].woken
+            {
+                queue.remove(here);
+                return Ok(index);
+            }
+        }
     }
 }
 

@@ -21,6 +21,7 @@ pub mod mm;
 pub mod net;
 pub mod page;
 pub mod process;
+pub mod robust;
 pub mod signal;
 pub mod sync;
 mod text;

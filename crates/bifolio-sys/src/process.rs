@@ -17,6 +17,8 @@
 //! The copies write to memory by raw pointer, so they are unsafe functions.
 #![allow(unsafe_code, reason = "system calls on raw ranges")]
 
+mod itself;
+
 use core::mem::offset_of;
 
 use rustix::io::Errno;
@@ -24,6 +26,7 @@ use rustix::io::Errno;
 use crate::mm::IoVec;
 use crate::uapi::check;
 
+pub use itself::{Itself, itself, pid_namespace, pthread_atfork};
 pub use rustix::process::{
     ForeignRawFd, Pid, PidfdFlags, PidfdGetfdFlags, Signal, geteuid, getpid, pidfd_getfd,
     pidfd_open, pidfd_send_signal,

@@ -1,6 +1,6 @@
 //! Signals that are waited for instead of handled: real-time ones by a thread of their own, and
 //! SIGXFSZ, which comes beside an error and ends the process although the call that raised it says
-//! `EFBIG` as well.
+//! `EFBIG` as well. And what a thread that blocks the others must not block.
 //!
 //! It does not touch the disposition of any signal, which belongs to the whole process.
 //!
@@ -11,6 +11,7 @@
 
 mod real_time;
 
+use core::ffi::c_int;
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 
@@ -33,7 +34,7 @@ pub use real_time::{AllBlocked, RealTime, sigtimedwait};
 /// [getrlimit(2)](https://man7.org/linux/man-pages/man2/getrlimit.2.html), `RLIMIT_FSIZE`;
 /// [sigtimedwait(2)](https://man7.org/linux/man-pages/man2/sigtimedwait.2.html): Linux 2.2.
 pub fn without_sigxfsz<T>(call: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
-    let signal = sigxfsz();
+    let signal = set_of(&[libc::SIGXFSZ]);
     let mut before = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: both sets are valid for the call, and the second is written by it; with a valid `how`
     // it cannot fail (pthread_sigmask(3)).
@@ -54,6 +55,17 @@ pub fn without_sigxfsz<T>(call: impl FnOnce() -> Result<T, Errno>) -> Result<T, 
     result
 }
 
+/// Unblocks SIGBUS and SIGSEGV on this thread, so that a fault of it reaches the handler: one that
+/// is blocked ends the process.
+///
+/// # References
+///
+/// [signal(7)](https://man7.org/linux/man-pages/man7/signal.7.html);
+/// [pthread_sigmask(3)](https://man7.org/linux/man-pages/man3/pthread_sigmask.3.html): Linux 2.0.
+pub fn unblock_faults() {
+    drop(Unblock(set_of(&[libc::SIGBUS, libc::SIGSEGV])));
+}
+
 /// Unblocks its signals when it is dropped, by a panic of the call too.
 struct Unblock(libc::sigset_t);
 
@@ -64,20 +76,22 @@ impl Drop for Unblock {
     }
 }
 
-/// The set of this one signal.
-fn sigxfsz() -> libc::sigset_t {
+/// The set of these signals.
+fn set_of(signals: &[c_int]) -> libc::sigset_t {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigemptyset(3) writes the whole set.
     unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-    // SAFETY: written by the call above, and the number is that of a signal.
-    unsafe { libc::sigaddset(set.as_mut_ptr(), libc::SIGXFSZ) };
+    for &signal in signals {
+        // SAFETY: written by the call above, and the callers' numbers are those of signals.
+        unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
+    }
     // SAFETY: written by sigemptyset(3).
     unsafe { set.assume_init() }
 }
 
 /// Whether one waits for this thread.
 fn is_pending() -> bool {
-    let mut set = sigxfsz();
+    let mut set = set_of(&[libc::SIGXFSZ]);
     // SAFETY: sigpending(2) writes a set.
     unsafe { libc::sigpending(&raw mut set) };
     // SAFETY: a valid set and a valid signal number.

@@ -209,6 +209,9 @@ mod tests {
     use super::*;
     use crate::fs::FileSystem;
     use crate::mm::{self, Advice, Categories, IoVec, PageRegion, PagemapEntry};
+    use crate::robust::{
+        FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS, RobustList, RobustListHead,
+    };
 
     /// Size, alignment and the offset of every named field are those of the header's struct.
     macro_rules! assert_same_layout {
@@ -294,6 +297,10 @@ mod tests {
         assert_same_layout!(UffdioRange, general::uffdio_range, { start, len });
         assert_same_layout!(UffdioRegister, general::uffdio_register, { range, mode, ioctls });
         assert_same_layout!(UffdioWriteprotect, general::uffdio_writeprotect, { range, mode });
+        assert_same_layout!(RobustList, general::robust_list, { next });
+        assert_same_layout!(RobustListHead, general::robust_list_head, {
+            list, futex_offset, list_op_pending,
+        });
         assert_same_layout!(FOwnerEx, general::f_owner_ex, { kind: type_, pid: pid });
         assert_same_layout!(PageRegion, general::page_region, { start, end, categories });
         assert_same_layout!(IoVec, general::iovec, { base: iov_base, len: iov_len });
@@ -360,6 +367,10 @@ mod tests {
         assert_eq!(F_SETSIG, general::F_SETSIG as c_int);
         assert_eq!(F_SETOWN_EX, general::F_SETOWN_EX as c_int);
         assert_eq!(F_OWNER_TID, general::F_OWNER_TID as c_int);
+
+        assert_eq!(FUTEX_OWNER_DIED, general::FUTEX_OWNER_DIED);
+        assert_eq!(FUTEX_WAITERS, general::FUTEX_WAITERS);
+        assert_eq!(FUTEX_TID_MASK, general::FUTEX_TID_MASK);
 
         assert_eq!(UFFD_API, general::UFFD_API.into());
         assert_eq!(UFFD_USER_MODE_ONLY, general::UFFD_USER_MODE_ONLY);

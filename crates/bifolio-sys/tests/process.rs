@@ -14,8 +14,8 @@ use bifolio_sys::features::Feature;
 use bifolio_sys::mm::{IoVec, MprotectFlags, mprotect};
 use bifolio_sys::page::page_size;
 use bifolio_sys::process::{
-    Pid, PidfdFlags, PidfdGetfdFlags, Signal, getpid, pidfd_getfd, pidfd_open, pidfd_send_signal,
-    process_vm_readv, process_vm_writev,
+    Pid, PidfdFlags, PidfdGetfdFlags, Signal, getpid, itself, pid_namespace, pidfd_getfd,
+    pidfd_open, pidfd_send_signal, process_vm_readv, process_vm_writev,
 };
 
 use common::{Pages, is_missing};
@@ -67,4 +67,19 @@ fn a_pidfd_signals_its_process_and_hands_over_its_descriptors() {
     use std::os::unix::process::ExitStatusExt;
     assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGTERM));
     assert_eq!(pidfd_send_signal(&pidfd, Signal::TERM), Err(Errno::SRCH));
+}
+
+#[test]
+fn a_process_knows_itself() {
+    let own = itself().unwrap();
+    let name = std::fs::read_to_string("/proc/self/comm").unwrap();
+    let shown = own.name.split(|&byte| byte == 0).next().unwrap();
+    assert_eq!(shown, name.trim_end().as_bytes());
+    let link = std::fs::read_link("/proc/self/ns/pid").unwrap();
+    let text = format!("pid:[{}]", pid_namespace().unwrap());
+    assert_eq!(link.to_str(), Some(text.as_str()));
+    let line = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let behind = line.rsplit_once(") ").unwrap().1;
+    let start: u64 = behind.split(' ').nth(22 - 3).unwrap().parse().unwrap();
+    assert_eq!(own.start_ticks, start);
 }

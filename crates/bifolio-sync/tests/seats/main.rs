@@ -1,0 +1,9 @@
+//! Seats, by processes that are really killed.
+
+mod attack;
+mod deaths;
+mod forks;
+mod ground;
+mod kernel;
+mod namespaces;
+mod table;
