@@ -5,46 +5,60 @@ use std::io::{PipeReader, Read, Write};
 use std::sync::atomic::Ordering::SeqCst;
 
 use crate::place::Place;
-use crate::process::{Child, cpus, start_ticks, stay_on};
+use crate::process::{Child, Ending, cpus, start_ticks, stay_on};
 
-/// Does all jobs below `count`; gives what each wrote, which is one line.
-pub(crate) fn run(count: usize, job: impl Fn(usize) -> String) -> Vec<String> {
+/// After so many failures the rest is left alone: each may have waited for somebody who hangs.
+const FAILURES_MAX: u32 = 4;
+
+/// What came of a job: a line, or what is wrong; `None` where it was left alone.
+pub(crate) type Outcome = Option<Result<String, String>>;
+
+/// Does all jobs below `count`.
+pub(crate) fn run(count: usize, job: impl Fn(usize) -> Result<String, String>) -> Vec<Outcome> {
     let place = Place::new();
     let workers = cpus().into_iter().map(|cpu| worker(cpu, count, &place, &job));
     let workers: Vec<(Child, PipeReader)> = workers.collect();
-    let mut lines = vec![None; count];
+    let mut outcomes = vec![None; count];
     for (child, mut pipe) in workers {
         let mut text = String::new();
         pipe.read_to_string(&mut text).expect("a worker writes text");
         for line in text.lines() {
-            let (index, rest) = line.split_once(' ').expect("a worker names the job");
-            let index: usize = index.parse().expect("a worker names the job by its number");
-            lines[index] = Some(rest.to_owned());
+            let mut fields = line.splitn(3, ' ');
+            let index = fields.next().and_then(|index| index.parse::<usize>().ok());
+            let (kind, rest) = (fields.next(), fields.next().unwrap_or_default().to_owned());
+            let outcome = if kind == Some("ok") { Ok(rest) } else { Err(rest) };
+            outcomes[index.expect("a worker names the job by its number")] = Some(outcome);
         }
-        child.end().expect("a worker comes to its end");
+        let ending = child.end().expect("a worker comes to its end");
+        assert_eq!(ending, Ending::Exit(0), "a worker fails");
     }
-    lines.into_iter().map(|line| line.expect("a worker does what it took")).collect()
+    outcomes
 }
 
 fn worker(
     cpu: usize,
     count: usize,
     place: &Place,
-    job: &impl Fn(usize) -> String,
+    job: &impl Fn(usize) -> Result<String, String>,
 ) -> (Child, PipeReader) {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let [next, failures, ..] = &place.board().flags;
     let child = Child::fork(|| {
         stay_on(cpu);
         start_ticks();
         loop {
-            let index = place.board().flags[0].fetch_add(1, SeqCst) as usize;
-            if index >= count {
+            let index = next.fetch_add(1, SeqCst) as usize;
+            if index >= count || failures.load(SeqCst) >= FAILURES_MAX {
                 return 0;
             }
-            let line = job(index).replace('\n', " ");
-            if writeln!(writer, "{index} {line}").is_err() {
-                return 1;
-            }
+            let (kind, text) = match job(index) {
+                Ok(text) => ("ok", text),
+                Err(why) => {
+                    failures.fetch_add(1, SeqCst);
+                    ("no", why)
+                }
+            };
+            writeln!(writer, "{index} {kind} {}", text.replace('\n', " ")).expect("a reader");
         }
     });
     (child, reader)

@@ -10,13 +10,16 @@
 
 use std::io::Error;
 use std::mem::MaybeUninit;
+use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// How long a process may take before it counts as hung: far beyond what a loaded machine needs.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How many seconds a process may take before it counts as hung: far beyond what a loaded machine
+/// needs.
+static PATIENCE_S: AtomicU64 = AtomicU64::new(20);
 /// How often a wait looks up from its sleep.
-const TICK_US: libc::suseconds_t = 5_000;
+const TICK_US: libc::suseconds_t = 1_000;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +90,8 @@ impl Child {
             0 => {
                 // SAFETY: takes a number (prctl(2), PR_SET_PDEATHSIG).
                 unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-                let status = play();
+                // What panics has told why, and must not go on as its parent.
+                let status = panic::catch_unwind(AssertUnwindSafe(play)).unwrap_or(101);
                 // SAFETY: ends the process without the exit handlers of its parent.
                 unsafe { libc::_exit(status) }
             }
@@ -96,18 +100,34 @@ impl Child {
         }
     }
 
+    /// Nobody.
+    pub(crate) fn none() -> Child {
+        Child { pid: 0 }
+    }
+
     pub(crate) fn pid(&self) -> libc::pid_t {
         self.pid
     }
 
     /// Sleeps until something happens to it, or a tick is over.
     pub(crate) fn change(&mut self) -> Change {
+        self.wait(libc::__WALL)
+    }
+
+    /// What has happened to it, if something has.
+    pub(crate) fn look(&mut self) -> Change {
+        self.wait(libc::__WALL | libc::WNOHANG)
+    }
+
+    fn wait(&mut self, flags: libc::c_int) -> Change {
         let mut status = 0;
         // SAFETY: `status` is written to before the call returns (waitpid(2)).
-        let found = unsafe { libc::waitpid(self.pid, &raw mut status, libc::__WALL) };
-        if found != self.pid {
+        let found = unsafe { libc::waitpid(self.pid, &raw mut status, flags) };
+        if found == -1 {
             let error = Error::last_os_error();
             assert!(error.raw_os_error() == Some(libc::EINTR), "waitpid {}: {error}", self.pid);
+        }
+        if found != self.pid {
             return Change::Nothing;
         }
         if libc::WIFSTOPPED(status) {
@@ -149,7 +169,7 @@ impl Child {
 
     /// What its threads are doing while nothing goes on.
     pub(crate) fn hang(&self) -> String {
-        let mut text = format!("hangs for {} s:", PATIENCE.as_secs());
+        let mut text = format!("hangs for {} s:", PATIENCE_S.load(SeqCst));
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten();
         for task in tasks.flatten() {
             let read = |name| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
@@ -174,9 +194,14 @@ impl Drop for Child {
 /// A bound on waiting, for what never ends otherwise.
 pub(crate) struct Patience(Instant);
 
+/// From now on a process counts as hung after so many seconds.
+pub(crate) fn set_patience(seconds: u64) {
+    PATIENCE_S.store(seconds, SeqCst);
+}
+
 impl Patience {
     pub(crate) fn new() -> Patience {
-        Patience(Instant::now() + PATIENCE)
+        Patience(Instant::now() + Duration::from_secs(PATIENCE_S.load(SeqCst)))
     }
 
     pub(crate) fn is_over(&self) -> bool {

@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::crew;
+use crate::process::set_patience;
 use crate::sample::{Random, sample};
 use crate::scene::Act;
 use crate::symbol;
 use crate::trial::{At, Meddling, Path, Trial};
+
+/// How long a process may take that was lied to, in seconds.
+const PATIENCE_WITH_LIES_S: u64 = 3;
 
 /// How much is tried.
 #[derive(Clone, Copy)]
@@ -19,18 +23,13 @@ pub(crate) struct Share {
     pub(crate) again: usize,
     /// Stores undone.
     pub(crate) undone: usize,
-    pub(crate) seed: u64,
 }
 
 impl Share {
     /// What a merge waits for.
-    pub(crate) fn sampled(seed: u64) -> Share {
-        Share { kills: 1_000, again: 500, undone: 60, seed }
-    }
-
-    pub(crate) fn full(seed: u64) -> Share {
-        Share { kills: usize::MAX, again: usize::MAX, undone: usize::MAX, seed }
-    }
+    pub(crate) const SAMPLE: Share = Share { kills: 450, again: 200, undone: 30 };
+    /// Everything, but for second kills where the ways to recover are many and long.
+    pub(crate) const FULL: Share = Share { kills: usize::MAX, again: 20_000, undone: usize::MAX };
 }
 
 /// What was found out about a scene.
@@ -42,61 +41,93 @@ pub(crate) struct Report {
     pub(crate) faults: Vec<String>,
 }
 
+/// All three parts, as far as nothing is wrong.
+pub(crate) fn prove(act: &Act, share: Share, seed: u64) -> Report {
+    let start = Instant::now();
+    let mut report = Report::default();
+    match Path::measure(act) {
+        Ok(path) => {
+            let random = Random::new(seed);
+            let mut proof = Proof { act, share, path, random, report: &mut report };
+            let ways = proof.kill();
+            if proof.report.faults.is_empty() {
+                proof.kill_again(&ways);
+            }
+            if proof.report.faults.is_empty() {
+                proof.undo(&ways);
+            }
+        }
+        Err(why) => report.faults.push(format!("without a kill: {why}")),
+    }
+    report.lines.push(format!("{:.1} s", start.elapsed().as_secs_f64()));
+    report
+}
+
+/// A proof under way.
+struct Proof<'a> {
+    act: &'a Act,
+    share: Share,
+    /// The way of a victim that comes to its end.
+    path: Path,
+    random: Random,
+    report: &'a mut Report,
+}
+
 /// A way to recover, and after which kill it was seen first.
 struct Way {
     at: At,
     path: Path,
 }
 
-impl Way {
-    /// The way that the recovery takes after this kill, and where it changes the memory.
-    fn find(act: &Act, victim: &Path, at: At) -> Result<Way, String> {
+impl Path {
+    /// The way of a victim that comes to its end.
+    fn measure(act: &Act) -> Result<Path, String> {
         let mut trial = Trial::new(act)?;
-        trial.victim(at, Some(victim))?;
-        let how = Meddling { watch_changes: true, ..Meddling::default() };
-        Ok(Way { at, path: trial.watched_survivor(how)? })
+        let path = trial.living()?;
+        trial.survivor()?;
+        trial.close()?;
+        Ok(path)
     }
-}
 
-/// All three parts.
-pub(crate) fn prove(act: &Act, share: Share) -> Report {
-    let mut report = Report::default();
-    let start = Instant::now();
-    let path = match measure(act) {
-        Ok(path) => path,
-        Err(why) => {
-            report.faults.push(format!("not killed at all: {why}"));
-            return report;
+    /// Every point of it at which a process can be killed.
+    fn points(&self) -> Vec<At> {
+        let total = self.addresses.len();
+        let asleep =
+            |steps: usize| self.sleeps.contains(&steps).then_some(At { steps, asleep: true });
+        let points = (0..=total).flat_map(|steps| [Some(At::step(steps)), asleep(steps)]);
+        points.flatten().chain([At::END]).collect()
+    }
+
+    /// Up to so many of the points: first those asleep and the end, then the first time at each
+    /// address, then others by chance.
+    fn choose(&self, max: usize, random: &mut Random) -> Vec<At> {
+        let mut firsts: BTreeMap<u64, usize> = BTreeMap::new();
+        for (index, &address) in self.addresses.iter().enumerate() {
+            firsts.entry(address).or_insert(index);
         }
-    };
-    let mut random = Random::new(share.seed);
-    let ways = kill(act, &path, share.kills, &mut random, &mut report);
-    if report.faults.is_empty() {
-        kill_again(act, &path, &ways, share.again, &mut random, &mut report);
+        let rank = |at: &At| match self.addresses.get(at.steps) {
+            Some(address) if !at.asleep => usize::from(firsts[address] != at.steps) + 1,
+            _ => 0,
+        };
+        let points = self.points();
+        let mut chosen = Vec::new();
+        for wanted in 0..3 {
+            let ranked = points.iter().copied().filter(|at| rank(at) == wanted).collect();
+            chosen.extend(sample(ranked, max.saturating_sub(chosen.len()), random));
+        }
+        chosen.sort_by_key(|at| (at.steps, at.asleep));
+        chosen
     }
-    if report.faults.is_empty() {
-        undo(act, &path, &ways, share.undone, &mut random, &mut report);
+
+    /// A point of it, by its instruction.
+    fn place(&self, at: At) -> String {
+        let asleep = if at.asleep { " (asleep)" } else { "" };
+        match self.addresses.get(at.steps) {
+            Some(&address) => format!("{}{asleep}: {}", at.steps, symbol::name(address)),
+            None if at == At::END => "its end".into(),
+            None => "its last instruction".into(),
+        }
     }
-    report.lines.push(format!("{:.1} s", start.elapsed().as_secs_f64()));
-    report
-}
-
-/// The way of a victim that comes to its end.
-fn measure(act: &Act) -> Result<Path, String> {
-    let mut trial = Trial::new(act)?;
-    let path = trial.victim(At::END, None)?;
-    trial.survivor()?;
-    trial.close()?;
-    Ok(path)
-}
-
-/// Every point of a way at which a process can be killed.
-fn points(path: &Path) -> Vec<At> {
-    let total = path.addresses.len();
-    let asleep =
-        |index: usize| path.sleeps.contains(&index).then_some(At { steps: index, asleep: true });
-    let between = (0..=total).flat_map(|steps| [Some(At::step(steps)), asleep(steps)]);
-    between.flatten().chain([At::END]).collect()
 }
 
 /// What one kill came to.
@@ -107,184 +138,204 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn line(outcome: Result<Outcome, String>) -> String {
-        match outcome {
-            Ok(Outcome { way, effects, strayed }) => {
-                format!("ok {way} {effects} {}", u64::from(strayed))
-            }
-            Err(why) => why,
-        }
+    fn write(&self) -> String {
+        format!("{} {} {}", self.way, self.effects, u64::from(self.strayed))
     }
 
-    fn read(line: &str) -> Result<Outcome, String> {
-        let mut fields = line.split(' ').skip(1).map_while(|field| field.parse().ok());
-        match (line.starts_with("ok "), fields.next(), fields.next(), fields.next()) {
-            (true, Some(way), Some(effects), Some(strayed)) => {
-                Ok(Outcome { way, effects, strayed: strayed != 0 })
-            }
-            _ => Err(line.to_owned()),
-        }
+    fn read(line: &str) -> Outcome {
+        let numbers: Vec<u64> = line.split(' ').map_while(|field| field.parse().ok()).collect();
+        let &[way, effects, strayed] = &*numbers else { panic!("an outcome, not `{line}`") };
+        Outcome { way, effects, strayed: strayed != 0 }
     }
 }
 
-/// Kills the victim everywhere.
-fn kill(act: &Act, path: &Path, max: usize, random: &mut Random, report: &mut Report) -> Vec<Way> {
-    let all = points(path);
-    let total = path.addresses.len();
-    let chosen = sample(all, max, random);
-    let outcomes = crew::run(chosen.len(), |index| {
-        let outcome = || {
+impl Proof<'_> {
+    /// Kills the victim everywhere; gives the ways to recover.
+    fn kill(&mut self) -> Vec<Way> {
+        let (act, path) = (self.act, &self.path);
+        let chosen = path.choose(self.share.kills, &mut self.random);
+        let outcomes = crew::run(chosen.len(), |index| {
             let mut trial = Trial::new(act)?;
             let strayed = trial.victim(chosen[index], Some(path))?.strayed;
-            let recovery = trial.watched_survivor(Meddling::default())?;
-            let effects = trial.close()?;
-            Ok(Outcome { way: recovery.hash(), effects, strayed })
-        };
-        Outcome::line(outcome())
-    });
-    let mut firsts = BTreeMap::new();
-    let mut commit = None;
-    for (&at, line) in chosen.iter().zip(&outcomes) {
-        match Outcome::read(line) {
-            Ok(outcome) => {
-                firsts.entry(outcome.way).or_insert(at);
-                match (outcome.effects, commit) {
-                    (0, Some(earlier)) if at != At::END => {
-                        let earlier = place(path, earlier);
-                        report.faults.push(format!(
-                            "taken back: took effect at {earlier}, but not \
-                            when killed at {}",
-                            place(path, at)
-                        ));
-                    }
-                    (1, None) if at != At::END => commit = Some(at),
-                    _ => {}
+            let way = trial.watched_survivor(Meddling::default())?.hash();
+            Ok(Outcome { way, effects: trial.close()?, strayed }.write())
+        });
+        let mut good = Vec::new();
+        for (&at, outcome) in chosen.iter().zip(outcomes) {
+            match outcome {
+                Some(Ok(line)) => good.push((at, Outcome::read(&line))),
+                Some(Err(why)) => {
+                    self.report.faults.push(format!("killed at {}: {why}", path.place(at)));
                 }
+                None => {}
             }
-            Err(why) => report.faults.push(format!("killed at {}: {why}", place(path, at))),
+        }
+        let mut firsts = BTreeMap::new();
+        for (at, outcome) in &good {
+            firsts.entry(outcome.way).or_insert(*at);
+        }
+        self.tell_cover(&good, firsts.len());
+        self.tell_commit(&good);
+        let ways = firsts.into_values().map(|at| self.way(at));
+        ways.collect::<Result<_, _>>().unwrap_or_else(|why| {
+            self.report.faults.push(why);
+            Vec::new()
+        })
+    }
+
+    fn tell_cover(&mut self, good: &[(At, Outcome)], ways: usize) {
+        let addresses = &self.path.addresses;
+        let met = good.iter().filter(|(at, outcome)| !at.asleep && !outcome.strayed);
+        let met: Vec<u64> = met.filter_map(|(at, _)| addresses.get(at.steps).copied()).collect();
+        let percent = 100.0 * met.len() as f64 / addresses.len().max(1) as f64;
+        let distinct = |list: &[u64]| list.iter().collect::<std::collections::BTreeSet<_>>().len();
+        self.report.lines.push(format!(
+            "killed at {} of {} instructions ({percent:.0} %), at {} of {} addresses",
+            met.len(),
+            addresses.len(),
+            distinct(&met),
+            distinct(addresses)
+        ));
+        let asleep = good.iter().filter(|(at, _)| at.asleep).count();
+        let strayed = good.iter().filter(|(_, outcome)| outcome.strayed).count();
+        for (count, what) in [(asleep, "asleep"), (strayed, "on another way")] {
+            if count > 0 {
+                self.report.lines.push(format!("killed {count} times {what}"));
+            }
+        }
+        self.report.lines.push(format!("survivors went on in {ways} ways"));
+    }
+
+    /// The instruction by which the operation takes effect; it is never taken back.
+    fn tell_commit(&mut self, good: &[(At, Outcome)]) {
+        if self.act.varies {
+            self.report.lines.push("the ways of the victims differ".into());
+            return;
+        }
+        let straight = good.iter().filter(|(at, outcome)| *at != At::END && !outcome.strayed);
+        let mut effective = None;
+        for (at, outcome) in straight {
+            match (outcome.effects, effective) {
+                (0, Some(earlier)) => self.report.faults.push(format!(
+                    "took effect when killed at {}, but not at {}",
+                    self.path.place(earlier),
+                    self.path.place(*at)
+                )),
+                (1, None) => effective = Some(*at),
+                _ => {}
+            }
+        }
+        if let Some(At { steps, .. }) = effective
+            && let Some(before) = steps.checked_sub(1)
+        {
+            let place = self.path.place(At::step(before));
+            self.report.lines.push(format!("takes effect by {place}"));
         }
     }
-    let strayed = |line: &str| Outcome::read(line).is_ok_and(|outcome| outcome.strayed);
-    let inside = chosen.iter().zip(&outcomes).filter(|(at, _)| !at.asleep && at.steps < total);
-    let covered = inside.filter(|(_, line)| !strayed(line)).count();
-    let asleep = chosen.iter().filter(|at| at.asleep).count();
-    let percent = 100.0 * covered as f64 / total.max(1) as f64;
-    let asleep = if asleep == 0 { String::new() } else { format!(", and {asleep} times asleep") };
-    report.lines.push(format!(
-        "killed at {covered} of {total} instructions ({percent:.0} %){asleep}; {} ways to recover",
-        firsts.len()
-    ));
-    if let Some(At { steps, .. }) = commit
-        && steps > 0
-    {
-        report.lines.push(format!("takes effect by {}", place(path, At::step(steps - 1))));
-    }
-    let ways = firsts.into_values().map(|at| Way::find(act, path, at));
-    ways.collect::<Result<_, _>>().unwrap_or_else(|why| {
-        report.faults.push(why);
-        Vec::new()
-    })
-}
 
-/// Kills the survivor as well, everywhere on each of its ways.
-fn kill_again(
-    act: &Act,
-    path: &Path,
-    ways: &[Way],
-    max: usize,
-    random: &mut Random,
-    report: &mut Report,
-) {
-    let points = |way: &Way| 0..=way.path.addresses.len();
-    let all = ways.iter().flat_map(|way| points(way).map(move |steps| (way, At::step(steps))));
-    let all: Vec<(&Way, At)> = all.collect();
-    let total = all.len();
-    let chosen = sample(all, max, random);
-    let outcomes = crew::run(chosen.len(), |index| {
-        let (way, second) = chosen[index];
-        let outcome = || {
+    /// The way that the recovery takes after this kill, and where it changes the memory.
+    fn way(&self, at: At) -> Result<Way, String> {
+        let mut trial = Trial::new(self.act)?;
+        trial.victim(at, Some(&self.path))?;
+        let how = Meddling { watch_changes: true, ..Meddling::default() };
+        Ok(Way { at, path: trial.watched_survivor(how)? })
+    }
+
+    /// Kills the survivor as well, everywhere on each of its ways.
+    fn kill_again(&mut self, ways: &[Way]) {
+        let (act, path) = (self.act, &self.path);
+        let total: usize = ways.iter().map(|way| way.path.addresses.len()).sum();
+        let max = self.share.again.div_ceil(ways.len().max(1));
+        let mut chosen = Vec::new();
+        for way in ways {
+            chosen.extend(way.path.choose(max, &mut self.random).into_iter().map(|at| (way, at)));
+        }
+        let outcomes = crew::run(chosen.len(), |index| {
+            let (way, second) = chosen[index];
             let mut trial = Trial::new(act)?;
             trial.victim(way.at, Some(path))?;
             let how = Meddling { known: Some(&way.path), ..Meddling::default() };
             trial.second_victim(second, how)?;
             trial.survivor()?;
-            trial.close()
-        };
-        outcome().err().unwrap_or_default()
-    });
-    for (&(way, second), why) in chosen.iter().zip(&outcomes).filter(|(_, why)| !why.is_empty()) {
-        let (first, second) = (place(path, way.at), place(&way.path, second));
-        report.faults.push(format!("killed at {first}; again at {second}: {why}"));
+            trial.close().map(|effects| effects.to_string())
+        });
+        let mut met = 0;
+        for (&(way, second), outcome) in chosen.iter().zip(outcomes) {
+            match outcome {
+                Some(Ok(_)) => met += usize::from(second.steps < way.path.addresses.len()),
+                Some(Err(why)) => {
+                    let (first, second) = (path.place(way.at), way.path.place(second));
+                    let fault = format!("killed at {first}; again at {second}: {why}");
+                    self.report.faults.push(fault);
+                }
+                None => {}
+            }
+        }
+        let line = format!("killed again at {met} of {total} instructions of these ways");
+        self.report.lines.push(line);
     }
-    report.lines.push(format!("killed again at {} of {total} of the recovery", chosen.len()));
-}
 
-/// Undoes each store of the recovery, on each of its ways: nobody must be content with that.
-fn undo(
-    act: &Act,
-    path: &Path,
-    ways: &[Way],
-    max: usize,
-    random: &mut Random,
-    report: &mut Report,
-) {
-    let stores = |way: &Way| way.path.changes.clone();
-    let all = ways.iter().flat_map(|way| stores(way).into_iter().map(move |store| (way, store)));
-    let all: Vec<(&Way, usize)> = all.collect();
-    let total = all.len();
-    let chosen = sample(all, max, random);
-    let lines = crew::run(chosen.len(), |index| {
-        let (way, store) = chosen[index];
-        noticed(act, path, way, store).to_string()
-    });
-    let mut stores: BTreeMap<u64, (usize, usize)> = BTreeMap::new();
-    for (&(way, store), noticed) in chosen.iter().zip(&lines) {
-        let (times, caught) = stores.entry(way.path.addresses[store]).or_default();
-        *times += 1;
-        *caught += usize::from(noticed == "true");
-    }
-    report.lines.push(format!(
-        "{} of {total} stores undone, by {} instructions",
-        chosen.len(),
-        stores.len()
-    ));
-    for (address, (times, _)) in stores.iter().filter(|(_, (_, caught))| *caught == 0) {
-        let name = symbol::name(*address);
-        let excuse = act.excused.iter().find(|(part, _)| name.contains(part));
-        match excuse {
-            Some((_, why)) => report.lines.push(format!("not missed: {name}: {why}")),
-            None => report.faults.push(format!("undone {times} times, and not missed: {name}")),
+    /// Undoes each store of the recovery, on each of its ways: nobody must be content with that.
+    fn undo(&mut self, ways: &[Way]) {
+        let stores = |way: &Way| way.path.changes.clone();
+        let all =
+            ways.iter().flat_map(|way| stores(way).into_iter().map(move |store| (way, store)));
+        let all: Vec<(&Way, usize)> = all.collect();
+        let total = all.len();
+        let chosen = sample(all, self.share.undone, &mut self.random);
+        let outcomes = crew::run(chosen.len(), |index| {
+            let (way, store) = chosen[index];
+            set_patience(PATIENCE_WITH_LIES_S);
+            Ok(self.is_noticed(way, store).to_string())
+        });
+        let mut stores: BTreeMap<u64, (usize, usize)> = BTreeMap::new();
+        for (&(way, store), outcome) in chosen.iter().zip(&outcomes) {
+            let (times, noticed) = stores.entry(way.path.addresses[store]).or_default();
+            *times += 1;
+            *noticed += usize::from(*outcome == Some(Ok("true".into())));
+        }
+        self.report.lines.push(format!(
+            "undone {} of the {total} stores of these ways, by {} instructions",
+            chosen.len(),
+            stores.len()
+        ));
+        for (address, (times, _)) in stores.iter().filter(|(_, (_, noticed))| *noticed == 0) {
+            let name = symbol::name(*address);
+            match self.act.excused.iter().find(|(part, _)| name.contains(part)) {
+                Some((_, why)) => self.report.lines.push(format!("not missed: {name}: {why}")),
+                None => {
+                    let fault = format!("undone {times} times, and not missed: {name}");
+                    self.report.faults.push(fault);
+                }
+            }
         }
     }
-}
 
-/// Whether anybody notices that a store of the recovery was undone: the survivor that goes on, or
-/// one that comes after a second kill.
-fn noticed(act: &Act, path: &Path, way: &Way, store: usize) -> bool {
-    let how = Meddling { known: Some(&way.path), undo: Some(store), watch_changes: false };
-    let ends = || {
-        let mut trial = Trial::new(act)?;
-        trial.victim(way.at, Some(path))?;
-        trial.watched_survivor(how)?;
-        trial.survivor()?;
-        trial.close()
-    };
-    let killed = |steps: usize| {
-        let mut trial = Trial::new(act)?;
-        trial.victim(way.at, Some(path))?;
-        trial.second_victim(At::step(steps), how)?;
-        trial.survivor()?;
-        trial.close()
-    };
-    ends().is_err() || (store + 1..=way.path.addresses.len()).any(|steps| killed(steps).is_err())
-}
-
-/// A point of the victim's way, by its instruction.
-fn place(path: &Path, at: At) -> String {
-    match path.addresses.get(at.steps) {
-        Some(&address) if at.asleep => format!("{} (asleep): {}", at.steps, symbol::name(address)),
-        Some(&address) => format!("{}: {}", at.steps, symbol::name(address)),
-        None if at == At::END => "its end".into(),
-        None => "its last instruction".into(),
+    /// Whether anybody notices that a store of the recovery was undone: the survivor that goes on,
+    /// a companion, or one that comes after a second kill.
+    fn is_noticed(&self, way: &Way, store: usize) -> bool {
+        let how = Meddling { known: Some(&way.path), undo: Some(store), watch_changes: false };
+        let begun = || {
+            let mut trial = Trial::new(self.act)?;
+            trial.victim(way.at, Some(&self.path))?;
+            Ok::<Trial<'_>, String>(trial)
+        };
+        let ends = |and_another: bool| {
+            let mut trial = begun()?;
+            trial.watched_survivor(how)?;
+            if and_another {
+                trial.survivor()?;
+            }
+            trial.close()
+        };
+        let killed = |steps: usize| {
+            let mut trial = begun()?;
+            trial.second_victim(At::step(steps), how)?;
+            trial.survivor()?;
+            trial.close()
+        };
+        let total = way.path.addresses.len();
+        [true, false].into_iter().any(|and_another| ends(and_another).is_err())
+            || (store + 1..=total).any(|steps| killed(steps).is_err())
     }
 }

@@ -9,6 +9,9 @@ use crate::place::{Board, Place};
 use crate::process::Child;
 use crate::trace;
 
+/// A part of the name of a store, and why nobody must miss it.
+pub(crate) type Excuse = (&'static str, &'static str);
+
 /// An operation on shared memory, by any process that is attached to it.
 pub(crate) trait Scene: Sized {
     /// Its name on the command line.
@@ -17,9 +20,13 @@ pub(crate) trait Scene: Sized {
     const COMPANION: bool = false;
     /// The victim falls asleep in the operation, until [`wake`](Self::wake).
     const SLEEPS: bool = false;
-    /// Stores of the recovery that may get lost, each by a part of the name of its function, and
-    /// why nothing is wrong then.
-    const EXCUSED: &'static [(&'static str, &'static str)] = &[];
+    /// The victims take different ways, by numbers of processes and such: a kill lands where a step
+    /// of the first victim's way is met first.
+    const VARIES: bool = false;
+    /// Several may do the survivor's operation at once.
+    const BY_MANY: bool = false;
+    /// Stores of the recovery that may get lost.
+    const EXCUSED: &'static [Excuse] = &[];
 
     /// Makes what is shared.
     fn prepare(_place: &Place) {}
@@ -33,9 +40,17 @@ pub(crate) trait Scene: Sized {
     /// The operation, of the victim.
     fn operate(&mut self);
 
+    /// The survivor's part before its first mark.
+    fn arrive(&mut self, _board: &Board) {}
+
     /// The operation, of the survivor.
     fn recover(&mut self) {
         self.operate();
+    }
+
+    /// The operation, where several do it at once.
+    fn work(&mut self, _slot: usize) {
+        self.recover();
     }
 
     /// Whether all is well, by the survivor after its operation; how many operations took effect.
@@ -46,8 +61,8 @@ pub(crate) trait Scene: Sized {
         Ok(())
     }
 
-    /// Wakes the victim.
-    fn wake(&mut self) {}
+    /// Has the victim woken, by somebody who has no seat: the end of one wakes all who sleep.
+    fn wake(_board: &Board) {}
 }
 
 /// A part in a scene.
@@ -61,6 +76,10 @@ pub(crate) enum Part {
     },
     Companion,
     Waker,
+    /// Works with others, until it is killed or told to stop.
+    Worker {
+        slot: usize,
+    },
 }
 
 /// A scene without its type.
@@ -69,7 +88,9 @@ pub(crate) struct Act {
     pub(crate) name: &'static str,
     pub(crate) has_companion: bool,
     pub(crate) sleeps: bool,
-    pub(crate) excused: &'static [(&'static str, &'static str)],
+    pub(crate) varies: bool,
+    pub(crate) by_many: bool,
+    pub(crate) excused: &'static [Excuse],
     play: fn(Part, &Place) -> Result<(), String>,
 }
 
@@ -79,6 +100,8 @@ impl Act {
             name: S::NAME,
             has_companion: S::COMPANION,
             sleeps: S::SLEEPS,
+            varies: S::VARIES,
+            by_many: S::BY_MANY,
             excused: S::EXCUSED,
             play: play::<S>,
         }
@@ -87,6 +110,8 @@ impl Act {
     /// A process that plays a part. It ends with 0 if all is well; else the board says why not.
     pub(crate) fn start(&self, part: Part, place: &Place) -> Child {
         Child::fork(|| {
+            // What went wrong is told by the board.
+            panic::set_hook(Box::new(|_| {}));
             let played = panic::catch_unwind(AssertUnwindSafe(|| (self.play)(part, place)));
             match played {
                 Ok(Ok(())) => 0,
@@ -122,6 +147,7 @@ fn play<S: Scene>(part: Part, place: &Place) -> Result<(), String> {
                 trace::follow_me();
             }
             let mut scene = S::attach(place);
+            scene.arrive(board);
             if traced {
                 trace::begin();
                 scene.recover();
@@ -132,7 +158,11 @@ fn play<S: Scene>(part: Part, place: &Place) -> Result<(), String> {
             board.count(scene.check()?);
         }
         Part::Companion => S::attach(place).accompany(board)?,
-        Part::Waker => S::attach(place).wake(),
+        Part::Worker { slot } => {
+            let mut scene = S::attach(place);
+            board.work(slot, || scene.work(slot));
+        }
+        Part::Waker => S::wake(board),
     }
     Ok(())
 }

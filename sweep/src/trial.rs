@@ -1,7 +1,7 @@
 //! One trial: new memory, a victim killed at an instruction, perhaps a second one killed while it
 //! recovers, and a survivor that must go on and find everything in order.
 
-use crate::place::Place;
+use crate::place::{LIVING, Place};
 use crate::process::{Child, Ending};
 use crate::scene::{Act, Part};
 use crate::trace::{Step, Tracee};
@@ -68,6 +68,8 @@ pub(crate) struct Trial<'a> {
     act: &'a Act,
     place: Place,
     companion: Option<Child>,
+    /// One that came to its end, and lives.
+    living: Option<Tracee>,
     /// How many operations were told to have ended, and how many were cut.
     finished: u64,
     cut: u64,
@@ -77,7 +79,7 @@ impl<'a> Trial<'a> {
     /// New memory, prepared, and the companion on his way.
     pub(crate) fn new(act: &'a Act) -> Result<Trial<'a>, String> {
         let place = Place::new();
-        let mut trial = Trial { act, place, companion: None, finished: 0, cut: 0 };
+        let mut trial = Trial { act, place, companion: None, living: None, finished: 0, cut: 0 };
         let preparing = act.start(Part::Prepare, &trial.place);
         trial.await_end("preparing", preparing)?;
         trial.companion = act.has_companion.then(|| act.start(Part::Companion, &trial.place));
@@ -87,6 +89,19 @@ impl<'a> Trial<'a> {
     /// A victim, killed there; says how it got there.
     pub(crate) fn victim(&mut self, at: At, known: Option<&Path>) -> Result<Path, String> {
         self.kill_at("victim", Part::Victim, at, Meddling { known, ..Meddling::default() })
+    }
+
+    /// One that is no victim: it comes to its end, and lives on while others do their part.
+    pub(crate) fn living(&mut self) -> Result<Path, String> {
+        let who = "the one that is not killed";
+        let child = self.act.start(Part::Victim, &self.place);
+        let mut tracee = Tracee::begin(child).map_err(|why| self.told(who, &why))?;
+        let walked = self.walk(&mut tracee, At::END, Meddling::default(), true);
+        let (path, _) = walked.map_err(|why| self.told(who, &why))?;
+        self.living = Some(tracee);
+        self.place.board().raise(LIVING);
+        self.finished += 1;
+        Ok(path)
     }
 
     /// A survivor, killed there while it recovers.
@@ -107,7 +122,8 @@ impl<'a> Trial<'a> {
             .walk(&mut tracee, at, how, part == Part::Victim)
             .map_err(|why| self.told(who, &why))?;
         let expected = how.known.and_then(|known| known.addresses.get(at.steps));
-        path.strayed = expected.is_some_and(|&address| ended || tracee.counter() != address);
+        path.strayed =
+            expected.is_some_and(|&address| ended || !at.asleep && tracee.counter() != address);
         tracee.kill();
         if ended {
             self.finished += 1;

@@ -17,7 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("bifolio", &["bifolio-map"]),
     ("bifolio-cli", &["bifolio"]),
     ("memmap2", &["bifolio-map"]),
-    ("sweep", &[]),
+    ("sweep", &["bifolio-sync", "bifolio-sys"]),
     ("xtask", &[]),
 ];
 

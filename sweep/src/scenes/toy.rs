@@ -14,7 +14,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use crate::place::Place;
+use crate::place::{DATA, Place};
 use crate::scene::Scene;
 
 /// Everything in order.
@@ -43,7 +43,7 @@ pub(crate) struct Toy<const ORDER: u8>(*const Pair);
 impl<const ORDER: u8> Toy<ORDER> {
     fn pair(&self) -> &Pair {
         // SAFETY: `attach` took it from the memory of the place, which the process has for life; it
-        // is large enough, begins a page, and holds atomics alone.
+        // is large enough, well aligned, and holds atomics alone.
         unsafe { &*self.0 }
     }
 }
@@ -57,7 +57,7 @@ impl<const ORDER: u8> Scene for Toy<ORDER> {
         _ => "toy-for-nothing",
     };
     fn attach(place: &Place) -> Self {
-        Toy(place.memory().cast_const().cast())
+        Toy(place.memory().wrapping_add(DATA).cast_const().cast())
     }
 
     #[inline(never)]
