@@ -2,6 +2,7 @@
 
 mod ground;
 mod mutex;
+mod objects;
 mod once;
 mod rwlock;
 mod seats;
@@ -32,6 +33,9 @@ pub(crate) const SCENES: &[Act] = &[
     Act::of::<once::Done>(),
     Act::of::<once::Make>(),
     Act::of::<once::Permitted>(),
+    Act::of::<objects::Construct>(),
+    Act::of::<objects::Remove>(),
+    Act::of::<objects::Reserve>(),
 ];
 
 /// What must be caught, or the machine proves nothing.

@@ -18,7 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("bifolio", &["bifolio-map"]),
     ("bifolio-cli", &["bifolio"]),
     ("memmap2", &["bifolio-map"]),
-    ("sweep", &["bifolio-sync", "bifolio-sys"]),
+    ("sweep", &["bifolio-share", "bifolio-sync", "bifolio-sys"]),
     ("xtask", &[]),
 ];
 
