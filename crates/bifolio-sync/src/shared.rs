@@ -37,6 +37,12 @@ use core::sync::atomic::{
 /// assert_ne!(u32::FINGERPRINT, i32::FINGERPRINT);
 /// assert_ne!(<[u32; 2]>::FINGERPRINT, <[u32; 3]>::FINGERPRINT);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot lie in memory that processes share",
+    label = "not `Shared`",
+    note = "a type of your own becomes it by `#[derive(Shared)]`; pointers, references and what \
+            owns memory mean something in one process only"
+)]
 pub unsafe trait Shared: Send + Sync + Sized + 'static {
     /// What tells this type from others.
     const FINGERPRINT: Fingerprint;

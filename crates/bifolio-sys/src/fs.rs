@@ -20,6 +20,7 @@
 //! | [`copy_file_range`], [`ioctl_ficlone`] | 4.5 |
 //! | [`statx`] | 4.11 |
 //! | [`append`] | 4.16 |
+//! | [`close_range_unshare`] | 5.9 |
 //! | [`cachestat`] | 6.5 |
 //!
 //! # Safety
@@ -30,6 +31,7 @@
 
 mod lease;
 mod ofd;
+mod table;
 
 use core::ffi::c_uint;
 use core::num::NonZeroU64;
@@ -52,6 +54,7 @@ pub use rustix::fs::{
     ioctl_ficlone, linkat, major, memfd_create, minor, openat, statx,
 };
 pub use rustix::io::{fcntl_dupfd_cloexec, pread, pwrite};
+pub use table::close_range_unshare;
 
 use rustix::io::{Errno, IoSlice, ReadWriteFlags, pwritev2};
 
