@@ -1,0 +1,69 @@
+//! Growth while others use the region. Nothing is mapped again: the addresses of all that it may
+//! become are taken at once, and the file grows under them.
+//!
+//! One at a time, by a lock that the kernel gives up with its holder: 1. memory is allocated behind
+//! the end of the file; 2. `len` is raised. Whoever dies before 2 leaves a file that is longer than
+//! `len` tells, where the next one goes on. One at a time, because an allocation that fails takes
+//! back what it finds unused in its range, also what another has allocated there.
+
+use super::{Region, lock};
+use crate::error::{ErrorKind, Operation, Result};
+use bifolio_sys::fs;
+use std::sync::atomic::Ordering::SeqCst;
+
+impl Region {
+    /// Gives it room for at least `len` bytes; does nothing where it has. Nothing moves, and all
+    /// who share it have the new room at once.
+    ///
+    /// The memory is there when this returns, so that no use of it meets a full `/dev/shm`. A
+    /// thread or process that grows the same region at the same time is waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`BeyondMax`](ErrorKind::BeyondMax), [`NoSpace`](ErrorKind::NoSpace),
+    /// [`Lost`](ErrorKind::Lost), and what fallocate(2) reports: the length is what it was then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bifolio_share::Region;
+    ///
+    /// let region = Region::options().max_len(1 << 40).anonymous(4096)?;
+    /// region.grow(1 << 20)?;
+    /// assert_eq!(region.len(), 1 << 20);
+    /// # Ok::<(), bifolio_share::Error>(())
+    /// ```
+    ///
+    /// # References
+    ///
+    /// fallocate(2).
+    pub fn grow(&self, len: u64) -> Result<()> {
+        const GROW: Operation = Operation::Grow;
+        let first = self.0.header.arena_at;
+        self.check_for(GROW)?;
+        let has = self.len();
+        if len <= has {
+            return Ok(());
+        }
+        let beyond = || {
+            let max_bytes = self.max_len();
+            self.error(GROW, ErrorKind::BeyondMax { max_bytes }).with_range(has..len)
+        };
+        let total = first.checked_add(len).filter(|&total| total <= self.0.header.max_len);
+        let total = total.ok_or_else(beyond)?;
+        // Whole pages, as far as the maximum permits.
+        let page = self.0.loss.page() as u64;
+        let total = total.next_multiple_of(page).min(self.0.header.max_len);
+        let _alone = lock::change(GROW, &self.0.place, self.fd())?;
+        let refused = |error: bifolio_map::Error| self.refused(GROW, &error).with_range(has..len);
+        // From the end of the file on: up to there another may have allocated it.
+        let stat = fs::fstat(self.fd()).map_err(|errno| self.errno(GROW, errno))?;
+        if (stat.st_size as u64) < self.0.total() {
+            return Err(self.error(GROW, ErrorKind::Lost));
+        }
+        self.0.map.refresh().map_err(refused)?;
+        self.0.map.grow(total as usize).map_err(refused)?;
+        self.0.live().fetch_max(total, SeqCst);
+        self.check_for(GROW)
+    }
+}
