@@ -123,7 +123,12 @@ fn features(workspace: &Workspace) -> Result<(), String> {
 /// They stand in modules of the name `model`.
 fn loom(workspace: &Workspace) -> Result<(), String> {
     let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
-    let variables = [("RUSTFLAGS", "--cfg loom"), ("CARGO_TARGET_DIR", &*format!("{target}/loom"))];
+    let variables = [
+        ("RUSTFLAGS", "--cfg loom"),
+        ("CARGO_TARGET_DIR", &*format!("{target}/loom")),
+        // There are many interleavings.
+        ("CARGO_PROFILE_DEV_OPT_LEVEL", "2"),
+    ];
     for package in ["bifolio-sys", "bifolio-sync --no-default-features"] {
         let tests = format!("test --locked -p {package} --lib");
         workspace.cargo_with(&format!("{tests} model::"), &variables)?;

@@ -1,5 +1,6 @@
 //! What every guard knows: whose it is, and how it leaves behind what it guards.
 
+use crate::error::Result;
 use crate::owner::Owner;
 use crate::peers::Peers;
 use crate::raw::Taken;
@@ -18,10 +19,20 @@ impl<'a, P: Peers> Held<'a, P> {
         Held { peers, me, inconsistent: taken == Taken::Inconsistent, panicking: panicking() }
     }
 
+    #[inline]
+    pub(crate) fn peers(&self) -> &'a P {
+        self.peers
+    }
+
+    #[inline]
+    pub(crate) fn me(&self) -> Owner {
+        self.me
+    }
+
     /// Whether this process is the one that took it, and not its child by fork(2).
     #[inline]
     pub(crate) fn is_mine(&self) -> bool {
-        self.peers.me() == Ok(self.me)
+        self.peers.is_me(self.me)
     }
 
     pub(crate) fn repaired(&mut self) {
@@ -62,6 +73,15 @@ pub(crate) fn inside<T>(peers: &impl Peers, what: &T) {
     if !peers.contains(start, size_of::<T>()) {
         outside(start);
     }
+}
+
+/// The same for what others may sleep on, before they are to be woken: whoever is killed before it
+/// wakes them must be somebody whose death is noticed.
+#[inline]
+#[track_caller]
+pub(crate) fn expect_to_wake<T>(peers: &impl Peers, what: &T) -> Result<()> {
+    inside(peers, what);
+    peers.me().map(drop)
 }
 
 #[cold]

@@ -68,8 +68,6 @@ pub struct Mutex<T> {
 
 // SAFETY: the lock makes sure that the value is lent to one at a time (0), to any thread: Send.
 unsafe impl<T: Send> Sync for Mutex<T> {}
-// SAFETY: a value and two words.
-unsafe impl<T: Send> Send for Mutex<T> {}
 
 // SAFETY: repr(C) of two words and T, whose alignment and size leave no gap before or behind it, as
 // is asserted where the fingerprint is asked for (0); nothing but words and T (1, 3); zeros are a
@@ -78,7 +76,7 @@ unsafe impl<T: Shared> Shared for Mutex<T> {
     const FINGERPRINT: Fingerprint = {
         assert!(
             size_of::<Self>() == size_of::<RawLock>() + size_of::<T>(),
-            "in a Mutex, T has a size that is a multiple of 4 bytes, and an alignment of 8 at most"
+            "in a Mutex, the size of T is a multiple of 4, and its alignment 8 at most"
         );
         Fingerprint::of_type::<Self>("Mutex").field("", T::FINGERPRINT)
     };
@@ -230,6 +228,11 @@ impl<'a, T: Shared, P: Peers> MutexGuard<'a, T, P> {
             self.mutex.lock.shut();
             core::mem::forget(self);
         }
+    }
+
+    /// The mutex, and those who share it.
+    pub(crate) fn parts(&self) -> (&'a Mutex<T>, &'a P) {
+        (self.mutex, self.held.peers())
     }
 }
 

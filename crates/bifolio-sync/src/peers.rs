@@ -33,6 +33,13 @@ pub unsafe trait Peers {
     /// No seat is free, or what taking one needs is refused.
     fn me(&self) -> Result<Owner>;
 
+    /// Whether this process is `owner`. It takes no seat: a child by fork(2) that drops what its
+    /// parent holds should not.
+    #[inline]
+    fn is_me(&self, owner: Owner) -> bool {
+        self.me() == Ok(owner)
+    }
+
     /// Whether the kernel proves that `owner` is no more: its seat's lock is free, or another sits
     /// there. False as long as that is not known.
     fn is_dead(&self, owner: Owner) -> bool;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! 1. Whoever changed the owner from nobody, or from one who is proved dead, to itself holds the
-//!    lock until it changes that again. Nobody else changes the owner while its process lives.
+//!    lock until it changes that again. Nobody else changes an owner whose process lives.
 //! 2. If somebody sleeps, then WAITERS is set; or somebody who was woken and lives is about to
 //!    look; or who must wake the sleepers lives and is about to; or a death is about to be told.
 //!    So the lock is never free for good while somebody sleeps.
@@ -28,6 +28,7 @@ use crate::owner::Owner;
 use crate::peers::Peers;
 use crate::wait::{Pace, Patience, Refused};
 use crate::word::{Word, constructor};
+use bifolio_sys::futex::Expect;
 
 const INCONSISTENT: u32 = 1 << 30;
 const WAITERS: u32 = 1 << 31;
@@ -108,14 +109,8 @@ impl RawLock {
                     None => return Ok(Taken::Shut),
                     Some(holder) if peers.is_dead(holder) => INCONSISTENT,
                     Some(_) => {
-                        let asleep = word | WAITERS;
-                        if matches!(patience, Patience::None) {
-                            return Err(Refused::WouldBlock);
-                        }
-                        if word == asleep || self.word.flag(word, asleep) {
-                            patience.sleep(self.word.expect(asleep), deaths)?;
-                            waiters = WAITERS;
-                        }
+                        self.sleep(word, deaths, patience)?;
+                        waiters = WAITERS;
                         continue;
                     }
                 },
@@ -126,6 +121,51 @@ impl RawLock {
                 return Ok(if inconsistent { Taken::Inconsistent } else { Taken::Clean });
             }
         }
+    }
+
+    /// Waits until nobody who lives holds it, without taking it; puts it down for a dead holder.
+    /// Whether what it guards is inconsistent; `None` where it is shut.
+    pub(crate) fn await_free(
+        &self,
+        peers: &impl Peers,
+        patience: Patience,
+    ) -> Result<Option<bool>, Refused> {
+        loop {
+            let deaths = peers.deaths();
+            let word = self.word.peek();
+            match Owner::in_word(word) {
+                None if word & Owner::MASK != 0 => return Ok(None),
+                None => return Ok(Some(word & INCONSISTENT != 0)),
+                Some(holder) if peers.is_dead(holder) => {
+                    if self.word.replace(word, INCONSISTENT) && word & WAITERS != 0 {
+                        self.wake(Wake::All);
+                    }
+                }
+                Some(_) => self.sleep(word, deaths, patience)?,
+            }
+        }
+    }
+
+    /// Whether nobody holds it, dead or alive, and what there is then.
+    #[inline]
+    pub(crate) fn is_free(&self) -> Option<Taken> {
+        match self.word.load() & !WAITERS {
+            0 => Some(Taken::Clean),
+            INCONSISTENT => Some(Taken::Inconsistent),
+            _ => None,
+        }
+    }
+
+    /// Sleeps as long as `word` stands there.
+    fn sleep(&self, word: u32, deaths: Expect<'_>, patience: Patience) -> Result<(), Refused> {
+        let asleep = word | WAITERS;
+        if matches!(patience, Patience::None) {
+            return Err(Refused::WouldBlock);
+        }
+        if word == asleep || self.word.flag(word, asleep) {
+            patience.sleep(self.word.expect(asleep), deaths)?;
+        }
+        Ok(())
     }
 
     /// Gives back what the caller holds; inconsistent if its next holder is to know that.
@@ -165,7 +205,8 @@ impl RawLock {
     }
 
     /// Whether it is refused to all.
+    #[inline]
     pub(crate) fn is_shut(&self) -> bool {
-        self.word.peek() & Owner::MASK == SHUT
+        self.word.load() & Owner::MASK == SHUT
     }
 }

@@ -220,6 +220,11 @@ unsafe impl Peers for Seats {
         }
     }
 
+    #[inline]
+    fn is_me(&self, owner: Owner) -> bool {
+        self.sitting() == Some(owner)
+    }
+
     fn is_dead(&self, owner: Owner) -> bool {
         self.is_proved_dead(owner)
     }

@@ -2,13 +2,15 @@
 //!
 //! Who waits does this in a loop, in this order, which loses no wake-up:
 //!
-//! 1. asks for [`Peers::deaths`](crate::Peers::deaths);
+//! 1. asks for [`Peers::deaths`];
 //! 2. looks at what it waits for, and at whoever has it;
 //! 3. says in the word that it will sleep, so that others know to wake it;
 //! 4. sleeps as long as neither the word nor the deaths changed since.
 //!
 //! A process that was woken and killed before it acted, or killed before it woke those whom it had
-//! to, is made good by 1: all who sleep wake up and look again after each death.
+//! to, is made good by 1: all who sleep wake up and look again after each death. For that whoever
+//! sleeps, and whoever may have to wake, has a seat ([`Peers::me`]) before it
+//! does: nobody hears of the death of a process that has none.
 //!
 //! Where the kernel has no futex_waitv (before Linux 5.16) one cannot sleep on two words, and looks
 //! again every [`LOOK_AGAIN`]. That is never taken for a proof of anything.
@@ -19,6 +21,7 @@ use bifolio_sys::Errno;
 use bifolio_sys::futex::{self, Deadline, Expect};
 
 use crate::error::{Error, Operation, Result};
+use crate::peers::Peers;
 use crate::word::{Word, constructor};
 
 /// How long one sleeps at most where one cannot sleep on the deaths, too.
@@ -93,6 +96,63 @@ fn sleep_briefly(word: Expect<'_>, deadline: Option<Deadline>) -> Result<(), Ref
     match futex::wait(word.word, word.value, until) {
         Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => Ok(()),
         Err(errno) => Err(Error::new(Operation::Wait, errno).into()),
+    }
+}
+
+/// What one can wait for: an event, a count, a word.
+pub(crate) trait Source {
+    /// Takes what there is, if there is something; `slept` says that others may sleep, too.
+    fn take(&self, slept: bool) -> bool;
+
+    /// Says that somebody will sleep, and on what; `None` if something may be there by now.
+    fn prepare(&self) -> Option<Expect<'_>>;
+
+    /// Gives a wake-up to another, since whoever got it took something else.
+    fn pass_on(&self) {}
+}
+
+/// Waits for one source.
+#[inline]
+pub(crate) fn wait_for(
+    peers: &impl Peers,
+    source: &impl Source,
+    pace: &Pace,
+    patience: Patience,
+) -> Result<(), Refused> {
+    if source.take(false) { Ok(()) } else { wait_slowly(peers, source, pace, patience) }
+}
+
+#[cold]
+fn wait_slowly(
+    peers: &impl Peers,
+    source: &impl Source,
+    pace: &Pace,
+    patience: Patience,
+) -> Result<(), Refused> {
+    if pace.spin(|| source.take(false)) {
+        return Ok(());
+    }
+    // Who sleeps may be woken, and killed with that: its death must be noticed.
+    peers.me()?;
+    let mut slept = false;
+    loop {
+        let deaths = peers.deaths();
+        if source.take(slept) {
+            return Ok(());
+        }
+        if let Some(word) = source.prepare() {
+            patience.sleep(word, deaths)?;
+            slept = true;
+        }
+    }
+}
+
+/// Whether something came in time.
+pub(crate) fn in_time(waited: Result<(), Refused>) -> Result<bool> {
+    match waited {
+        Ok(()) => Ok(true),
+        Err(Refused::WouldBlock | Refused::TimedOut) => Ok(false),
+        Err(Refused::Failed(error)) => Err(error),
     }
 }
 

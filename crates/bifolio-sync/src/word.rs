@@ -27,10 +27,10 @@ macro_rules! constructor {
 pub(crate) use constructor;
 
 #[cfg(not(loom))]
-pub(crate) use plain::{Guarded, Word};
+pub(crate) use plain::{Guarded, Long, Word};
 
 #[cfg(loom)]
-pub(crate) use crate::model::word::{Guarded, Word};
+pub(crate) use crate::model::word::{Guarded, Long, Word};
 
 use bifolio_sys::futex::{self, Expect};
 
@@ -40,17 +40,17 @@ impl Word {
         Expect { word: self.futex(), value }
     }
 
-    /// Wakes up to `count` of those who sleep on it.
-    pub(crate) fn wake(&self, count: u32) {
+    /// Wakes up to `count` of those who sleep on it; how many there were.
+    pub(crate) fn wake(&self, count: u32) -> usize {
         // Refused only where the memory is gone, and with it those who slept on it.
-        let _ = futex::wake(self.futex(), count);
+        futex::wake(self.futex(), count).unwrap_or(0)
     }
 }
 
 #[cfg(not(loom))]
 mod plain {
     //! As core has them.
-    use bifolio_sys::sync::{AtomicU32, Ordering, Ordering::SeqCst};
+    use bifolio_sys::sync::{AtomicU32, AtomicU64, Ordering, Ordering::SeqCst};
     use core::cell::UnsafeCell;
 
     /// 32 bits in shared memory, to sleep on.
@@ -60,6 +60,11 @@ mod plain {
     impl Word {
         pub(crate) const fn new(value: u32) -> Word {
             Word(AtomicU32::new(value))
+        }
+
+        #[inline]
+        pub(crate) fn load(&self) -> u32 {
+            self.0.load(SeqCst)
         }
 
         /// What stood there lately, for whoever acts on it by [`replace`](Self::replace) or sleep.
@@ -72,6 +77,12 @@ mod plain {
         #[inline]
         pub(crate) fn swap(&self, value: u32) -> u32 {
             self.0.swap(value, SeqCst)
+        }
+
+        /// Adds, beyond the end from zero on.
+        #[inline]
+        pub(crate) fn add(&self, value: u32) -> u32 {
+            self.0.fetch_add(value, SeqCst)
         }
 
         /// Whether it was `current` and is `new` now.
@@ -90,6 +101,34 @@ mod plain {
         #[inline]
         pub(super) fn futex(&self) -> &AtomicU32 {
             &self.0
+        }
+    }
+
+    /// 64 bits in shared memory.
+    #[repr(transparent)]
+    pub(crate) struct Long(AtomicU64);
+
+    impl Long {
+        pub(crate) const fn new(value: u64) -> Long {
+            Long(AtomicU64::new(value))
+        }
+
+        #[inline]
+        pub(crate) fn load(&self) -> u64 {
+            self.0.load(SeqCst)
+        }
+
+        /// What stood there lately, for whoever acts on it by [`replace`](Self::replace).
+        #[inline]
+        pub(crate) fn peek(&self) -> u64 {
+            // relaxed: whoever acts on it compares again.
+            self.0.load(Ordering::Relaxed)
+        }
+
+        /// Whether it was `current` and is `new` now.
+        #[inline]
+        pub(crate) fn replace(&self, current: u64, new: u64) -> bool {
+            self.0.compare_exchange(current, new, SeqCst, SeqCst).is_ok()
         }
     }
 

@@ -7,6 +7,18 @@ use common::{Family, LONG, Random};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+common::both! {
+    it_opens_and_closes_and_nothing_else_is_there
+    a_lock_outside_of_the_memory_is_refused
+    whoever_waits_gets_the_lock_of_a_killed_holder_and_is_told
+    what_nobody_repaired_stays_inconsistent_and_what_is_given_up_stays_shut
+    a_holder_that_is_stopped_is_not_dead
+    a_guard_does_nothing_in_a_child_and_a_panic_leaves_a_warning
+    three_thousand_locks_of_one_killed_process_are_all_there_again
+    nine_processes_with_a_hundred_mutexes_are_killed_one_by_one
+    no_increment_is_lost_between_processes
+}
+
 type Word = Mutex<u32>;
 
 /// A child that holds the mutex, and never gives it back.
@@ -22,7 +34,6 @@ fn holder(family: &Family<Word>, value: u32) -> common::Child {
     child
 }
 
-#[test]
 fn it_opens_and_closes_and_nothing_else_is_there() {
     let family = Family::<Word>::new();
     let mutex = family.data();
@@ -39,19 +50,17 @@ fn it_opens_and_closes_and_nothing_else_is_there() {
     assert_eq!(*mutex.lock_for(&family, Duration::MAX).unwrap(), 1);
 }
 
-#[test]
 fn a_lock_outside_of_the_memory_is_refused() {
     let family = Family::<Word>::new();
     let mutex = Mutex::new(0_u32);
     assert!(catch_unwind(AssertUnwindSafe(|| drop(mutex.lock(&family)))).is_err());
 }
 
-#[test]
 fn whoever_waits_gets_the_lock_of_a_killed_holder_and_is_told() {
     let family = Family::<Word>::new();
     let mutex = family.data();
     let doomed = holder(&family, 7);
-    assert_eq!(mutex.holder(), Some(doomed.owner()));
+    assert!(mutex.holder().is_some());
     let waiter = family.child(|mutex| match mutex.lock(&family) {
         Err(LockError::OwnerDead(mut guard)) => {
             assert!(guard.is_inconsistent());
@@ -67,7 +76,6 @@ fn whoever_waits_gets_the_lock_of_a_killed_holder_and_is_told() {
     assert_eq!(*mutex.lock(&family).unwrap(), 8);
 }
 
-#[test]
 fn what_nobody_repaired_stays_inconsistent_and_what_is_given_up_stays_shut() {
     let family = Family::<Word>::new();
     let mutex = family.data();
@@ -87,10 +95,9 @@ fn what_nobody_repaired_stays_inconsistent_and_what_is_given_up_stays_shut() {
     });
     waiter.await_sleep();
     let Err(LockError::WouldBlock) = mutex.try_lock(&family) else { panic!() };
-    // The waiter may take it from the dead before this process does.
-    family.strike(&doomed);
+    // Else the waiter may take it from the dead before this process does.
     family.stop(&waiter);
-    family.bury(doomed);
+    family.kill(doomed);
     let Err(LockError::OwnerDead(guard)) = mutex.lock(&family) else { panic!() };
     guard.poison();
     family.signal(&waiter, libc::SIGCONT);
@@ -101,7 +108,6 @@ fn what_nobody_repaired_stays_inconsistent_and_what_is_given_up_stays_shut() {
     assert!(matches!(mutex.lock(&family), Err(LockError::OwnerDead(_))));
 }
 
-#[test]
 fn a_holder_that_is_stopped_is_not_dead() {
     let family = Family::<Word>::new();
     let mutex = family.data();
@@ -123,7 +129,6 @@ fn a_holder_that_is_stopped_is_not_dead() {
     family.join(child);
 }
 
-#[test]
 fn a_guard_does_nothing_in_a_child_and_a_panic_leaves_a_warning() {
     let family = Family::<Word>::new();
     let mutex = family.data();
@@ -148,7 +153,6 @@ fn a_guard_does_nothing_in_a_child_and_a_panic_leaves_a_warning() {
     drop(mutex.lock(&family).unwrap());
 }
 
-#[test]
 fn three_thousand_locks_of_one_killed_process_are_all_there_again() {
     let family = Family::<[Word; 3000]>::new();
     let child = family.child(|mutexes| {
@@ -168,7 +172,6 @@ fn three_thousand_locks_of_one_killed_process_are_all_there_again() {
 /// Two halves that are equal whenever nobody holds the lock, and a count that only grows.
 type Halves = Mutex<[u32; 2]>;
 
-#[test]
 fn nine_processes_with_a_hundred_mutexes_are_killed_one_by_one() {
     let mut random = Random::new();
     for _round in 0..5 {
@@ -224,7 +227,6 @@ fn work(family: &Family<[Halves; 100]>, mutexes: &[Halves; 100], random: &mut Ra
     }
 }
 
-#[test]
 fn no_increment_is_lost_between_processes() {
     let family = Family::<Mutex<u64>>::new();
     let children: Vec<_> = (0..3)

@@ -139,7 +139,8 @@ mod model {
     extern crate std;
     use super::{Deadline, Errno, Expect};
     use crate::sync::{AtomicU32, Ordering};
-    use loom::sync::{Arc, Condvar, Mutex};
+    use loom::sync::{Condvar, Mutex};
+    use std::sync::Arc;
     use std::vec::Vec;
 
     struct Sleeper {

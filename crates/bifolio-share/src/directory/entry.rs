@@ -191,6 +191,39 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_read_is_of_one_object() {
+        let (x, y) = (Name::new("x").unwrap(), Name::new("y").unwrap());
+        let owner = Owner::new(0, 1).unwrap();
+        let entry = Entry {
+            state: AtomicU32::new(0),
+            version: AtomicU32::new(0),
+            hash: AtomicU64::new(0),
+            fingerprint: AtomicU64::new(0),
+            offset: AtomicU64::new(0),
+            len: AtomicU64::new(0),
+            name: Default::default(),
+        };
+        let make = |name, offset| {
+            entry.claim(name, owner);
+            entry.publish(Place { offset, ..Place::default() });
+        };
+        make(&x, 1);
+        assert_eq!(entry.read(|entry| entry.is_named(&x)).unwrap().offset, 1);
+        // Between the look at the name and that at the place, the entry goes to another name.
+        let looked = std::cell::Cell::new(0);
+        let found = entry.read(|entry| {
+            let named = entry.is_named(&x);
+            looked.set(looked.get() + 1);
+            if looked.get() == 1 {
+                entry.remove();
+                make(&y, 2);
+            }
+            named
+        });
+        assert_eq!((found, looked.get()), (None, 2));
+    }
+
+    #[test]
     fn names_differ_where_their_bytes_do() {
         let long = "x".repeat(Name::LEN_MAX);
         let names = ["a", "b", "a\0", "\0", "abcdefg", "abcdefgh", "abcdefgi", &long[1..], &long];

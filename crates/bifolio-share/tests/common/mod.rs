@@ -9,7 +9,7 @@
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use bifolio_share::{Arena, Directory, Ground};
 use bifolio_sync::{Expect, Owner, Peers, Result, Seats};
@@ -74,6 +74,14 @@ impl Memory {
         assert!(offset < self.len_max);
         let place = self.place(offset as usize).cast::<AtomicU8>();
         // SAFETY: mapped, and no plain reference to headers and entries exists.
+        unsafe { place.as_ref() }
+    }
+
+    /// A word of a header or an entry.
+    pub(crate) fn state(&self, offset: u64) -> &AtomicU32 {
+        assert!(offset < self.len_max && offset.is_multiple_of(4));
+        let place = self.place(offset as usize).cast::<AtomicU32>();
+        // SAFETY: mapped, aligned, and no plain reference to it exists.
         unsafe { place.as_ref() }
     }
 
@@ -146,18 +154,26 @@ pub(crate) struct Child(i32);
 impl Child {
     /// Runs `work` in a child, which ends with it.
     pub(crate) fn run(work: impl FnOnce()) -> Child {
-        // SAFETY: the child runs `work` and ends without returning into the harness.
-        match unsafe { libc::fork() } {
-            0 => {
-                let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-                // SAFETY: ends the process.
-                unsafe { libc::_exit(i32::from(done.is_err())) }
-            }
-            pid => {
-                assert!(pid > 0, "fork");
-                Child(pid)
-            }
-        }
+        let Some(child) = Child::fork() else {
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            Child::exit(i32::from(done.is_err()));
+        };
+        child
+    }
+
+    /// A child that goes on where this is called, where it is `None`. It must [`exit`](Self::exit).
+    pub(crate) fn fork() -> Option<Child> {
+        // SAFETY: the child ends without returning into the harness.
+        let pid = unsafe { libc::fork() };
+        assert!(pid >= 0, "fork");
+        // Lazily: dropping a `Child(0)` would kill all of the process group.
+        (pid > 0).then(|| Child(pid))
+    }
+
+    /// Ends a child, at once.
+    pub(crate) fn exit(code: i32) -> ! {
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(code) }
     }
 
     /// Kills it and waits until it is gone.

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use bifolio_share::{Ground, ObjectErrorKind, Objects};
+use bifolio_sync::Peers;
 use common::{Child, Memory, Random};
 
 const NAMES: u64 = 6;
@@ -180,21 +181,82 @@ fn of_many_processes_one_makes_it() {
 fn a_child_by_fork_gives_back_nothing_of_its_parent() {
     let memory = Memory::new(1 << 18, 1 << 20, 8);
     let objects = Objects::of(&memory);
+    let parent = std::process::id();
     let block = memory.arena().reserve(&memory, Layout::new::<Value>()).unwrap();
-    objects
-        .construct_with("name", || {
-            let child = Child::run(|| {
-                // SAFETY: only dropped here, as a child that unwinds would.
-                drop(unsafe { std::ptr::read(&raw const block) });
-                std::panic::resume_unwind(Box::new(()));
-            });
-            assert!(!child.join());
-            assert_eq!(objects.iter().next().unwrap().maker, Some(block.owner()));
-            assert!(objects.verify().unwrap().reserved_bytes > 0);
+    let made = || {
+        objects.construct_with("name", || {
+            // The child unwinds through all that its parent is about to do.
+            let Some(child) = Child::fork() else { std::panic::resume_unwind(Box::new(())) };
+            assert!(child.join());
+            assert_eq!(objects.iter().next().map(|info| info.maker), Some(Some(block.owner())));
+            assert_eq!(objects.verify().unwrap().reserved_bytes, 2 * 96);
             [1_u64; 8]
         })
-        .unwrap();
+    };
+    let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(made));
+    if std::process::id() != parent {
+        drop(block);
+        Child::exit(i32::from(made.is_ok()));
+    }
     let offset = block.commit().unwrap();
-    assert_ne!(offset, objects.find::<Value>("name").unwrap().offset());
+    assert_ne!(offset, made.unwrap().unwrap().offset());
     assert_eq!(objects.verify().unwrap().blocks, 2);
+}
+
+/// The owner that a child was, which is dead by now, after its `work`.
+fn dead(memory: &Memory, work: impl FnOnce()) -> u32 {
+    let child = Child::run(|| {
+        work();
+        memory.word(WORD).store(memory.me().unwrap().bits().into(), SeqCst);
+    });
+    assert!(child.join());
+    memory.word(WORD).load(SeqCst) as u32
+}
+
+#[test]
+fn what_was_published_and_not_committed_is_not_taken_for_unfinished() {
+    const RESERVED: u32 = 2 << 30;
+    let memory = Memory::new(1 << 18, 1 << 20, 8);
+    let objects = Objects::of(&memory);
+    for removed in [false, true] {
+        let make = || assert!(Objects::of(&memory).construct("name", [3_u64; 8]).is_ok());
+        let owner = dead(&memory, make);
+        let object = objects.find::<Value>("name").unwrap();
+        // As if the maker had died before its last step.
+        memory.state(object.offset() - 32 + 8).store(RESERVED | owner, SeqCst);
+        if removed {
+            objects.remove("name").unwrap();
+        }
+        let repaired = objects.repair().unwrap();
+        assert_eq!((repaired.claims, repaired.blocks.blocks_of_the_dead), (0, 0));
+        let usage = objects.verify().unwrap();
+        assert_eq!((usage.blocks, usage.reserved_bytes), (1, 0));
+        assert_eq!(*object, [3; 8]);
+        if !removed {
+            objects.remove("name").unwrap();
+        }
+        // SAFETY: the object is not used any more.
+        let repaired = unsafe { objects.reclaim() }.unwrap();
+        assert_eq!(repaired.blocks.blocks_removed, 1);
+    }
+}
+
+#[test]
+fn the_lists_of_a_dead_holder_are_not_believed() {
+    let memory = Memory::new(1 << 18, 1 << 20, 8);
+    let layout = Layout::new::<Value>();
+    let blocks = [(); 3].map(|()| memory.arena().reserve(&memory, layout).unwrap());
+    let [first, second, third] = blocks;
+    drop(first);
+    let head = memory.arena_first() - 384;
+    let owner = dead(&memory, || ());
+    // As if it had died while it had the lock, with a list that leads nowhere.
+    let list = (0..40).map(|list| memory.state(head + 16 + 8 * list));
+    list.for_each(|list| list.store(12_345, SeqCst));
+    memory.state(head).store(owner, SeqCst);
+    let fourth = memory.arena().reserve(&memory, layout).unwrap();
+    assert!(fourth.offset() < second.offset(), "what is free was not found");
+    assert_eq!(memory.arena().verify(&memory).unwrap().blocks, 3);
+    drop((second, third, fourth));
+    assert_eq!(memory.arena().verify(&memory).unwrap().used_bytes, 0);
 }

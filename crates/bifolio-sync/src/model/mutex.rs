@@ -65,7 +65,7 @@ fn whoever_waits_for_a_lock_that_is_given_up_hears_of_it() {
             })
         });
         memory.live(0, None, |halves, crowd| halves.lock(crowd).unwrap().poison());
-        waiters.map(|waiter| waiter.join().unwrap());
+        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
         memory.live(0, None, |halves, crowd| {
             assert!(matches!(halves.lock(crowd), Err(LockError::Poisoned)));
             assert!(halves.clear_poison());
@@ -78,9 +78,7 @@ fn whoever_waits_for_a_lock_that_is_given_up_hears_of_it() {
 fn each_ordering_of_the_lock_word_matters() {
     every_ordering_matters(
         "raw.rs",
-        &[
-            || run(3, || one_dies(2, None)),
-            || drop(kill_at_every_step(2, |fuse| one_dies(1, fuse))),
-        ],
+        0,
+        &[|| run(3, || one_dies(2, None)), || _ = kill_at_every_step(2, |fuse| one_dies(1, fuse))],
     );
 }

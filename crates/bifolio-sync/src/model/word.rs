@@ -61,6 +61,11 @@ macro_rules! word {
                 self.0.load(look())
             }
 
+            pub(crate) fn peek(&self) -> $bits {
+                step();
+                self.0.load(Ordering::Relaxed) // relaxed: so is what it stands for.
+            }
+
             #[track_caller]
             pub(crate) fn replace(&self, current: $bits, new: $bits) -> bool {
                 let ordering = change();
@@ -80,11 +85,6 @@ word!(
 );
 
 impl Word {
-    pub(crate) fn peek(&self) -> u32 {
-        step();
-        self.0.load(Ordering::Relaxed) // relaxed: so is what it stands for.
-    }
-
     pub(crate) fn flag(&self, current: u32, new: u32) -> bool {
         step();
         let relaxed = Ordering::Relaxed; // relaxed: so is what it stands for.
@@ -94,6 +94,11 @@ impl Word {
     #[track_caller]
     pub(crate) fn swap(&self, value: u32) -> u32 {
         self.0.swap(value, change())
+    }
+
+    #[track_caller]
+    pub(crate) fn add(&self, value: u32) -> u32 {
+        self.0.fetch_add(value, change())
     }
 
     pub(crate) fn futex(&self) -> &AtomicU32 {
