@@ -35,6 +35,11 @@ pub(crate) const STEPS: &[Step] = &[
         about: "the lock-free tables under the model checker, every interleaving",
         run: loom,
     },
+    Step {
+        name: "sweep",
+        about: "processes killed at every instruction of what they share, a sample",
+        run: sweep,
+    },
     Step { name: "doc", about: "rustdoc, warnings denied", run: doc },
     Step {
         name: "alone",
@@ -138,6 +143,11 @@ fn loom(workspace: &Workspace) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The shipped code, optimised as it ships; with `-- --full` it tries everything.
+fn sweep(workspace: &Workspace) -> Result<(), String> {
+    workspace.cargo("run --locked --quiet --profile sweep -p sweep")
 }
 
 /// The program shares its name with the library, so their pages are built one after the other and

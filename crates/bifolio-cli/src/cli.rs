@@ -16,9 +16,10 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done, or the answer is yes
   1    the answer is no: the files differ, nothing was found
-  2    wrong usage, or an error
-  3    part of the answer could not be had, and is reported as unknown
-  130  interrupted";
+  2    wrong usage, or an error, if only with one of several files: the others are answered for
+  3    no error, but the system does not tell a part of the answer, which is shown as unknown
+  130  interrupted
+Where several hold, 2 goes before 3, and 3 before 1.";
 
 /// Files and memory, seen through mappings that survive what others do to the file.
 #[derive(Debug, Parser)]

@@ -141,10 +141,22 @@ impl Console {
 
     /// Reports a failure that does not end the command; the exit code remembers it.
     pub(crate) fn report(&mut self, failure: &Failure) -> Result<(), Failure> {
+        self.say(failure)?;
+        self.decide(Exit::Error);
+        Ok(())
+    }
+
+    /// Reports why a part of the answer is unknown; the exit code remembers that.
+    pub(crate) fn report_unknown(&mut self, why: &Failure) -> Result<(), Failure> {
+        self.say(why)?;
+        self.decide(Exit::Partial);
+        Ok(())
+    }
+
+    fn say(&mut self, failure: &Failure) -> Result<(), Failure> {
         // What was written before it stands before it.
         self.stdout.flush()?;
         failure.print(self.command);
-        self.decide(Exit::Error);
         Ok(())
     }
 

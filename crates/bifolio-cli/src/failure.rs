@@ -6,24 +6,31 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The exit codes, as the help lists them. 130 is the shell's number for a program that SIGINT
-/// ended: the signal keeps its default action.
+/// How a command ends, in the order in which one hides another: the last that holds is the exit
+/// code. So an error is never taken for an answer, nor half an answer for a whole one.
+///
+/// 130 is the shell's number for a program that SIGINT ended: the signal keeps its default action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
 pub(crate) enum Exit {
     /// Done, or the answer is yes.
-    Success = 0,
+    Success,
     /// The answer is no.
-    False = 1,
-    /// Wrong usage, or an error.
-    Error = 2,
-    /// Part of the answer is unknown.
-    Partial = 3,
+    False,
+    /// Part of the answer is unknown, since the system does not tell.
+    Partial,
+    /// Wrong usage, or something could not be done.
+    Error,
 }
 
 impl From<Exit> for ExitCode {
+    /// As the help lists them.
     fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(exit as u8)
+        ExitCode::from(match exit {
+            Exit::Success => 0,
+            Exit::False => 1,
+            Exit::Error => 2,
+            Exit::Partial => 3,
+        })
     }
 }
 

@@ -108,7 +108,9 @@ fn the_help_lists_the_exit_codes_and_the_way_to_help() {
     for args in [&["--help"][..], &["cat", "--help"], &["hex", "-h"], &["cmp", "-h"]] {
         let output = bifolio().args(args).output().unwrap();
         assert_eq!(code(&output), 0);
-        for line in ["Exit codes:", "  1    the answer is no", "  130  interrupted"] {
+        for line in
+            ["Exit codes:", "  1    the answer is no", "  130  interrupted", "2 goes before 3"]
+        {
             assert!(text(&output).contains(line), "{args:?}: {}", text(&output));
         }
         for line in text(&output).lines() {
@@ -299,6 +301,45 @@ fn missing_files_and_directories_are_errors_of_every_command() {
             let start = format!("bifolio: {} {path}: ", args[0]);
             assert!(complaint(&output).starts_with(&start), "{args:?}: {}", complaint(&output));
         }
+    }
+}
+
+/// What hides what in the exit code: an error the unknown, and the unknown a no.
+#[test]
+fn an_error_hides_what_is_unknown_and_that_hides_a_no() {
+    let dir = Dir::new();
+    let (theirs, missing) = (dir.write("theirs", &[7; 100_000]), dir.file("missing"));
+    std::fs::set_permissions(&theirs, PermissionsExt::from_mode(0o644)).unwrap();
+    // tmpfs has nowhere to evict to, so that pages stay.
+    let memory = format!("/dev/shm/bifolio-conventions-{}", std::process::id());
+    let stays = std::fs::write(&memory, [7; 5000])
+        .and_then(|()| std::os::unix::fs::chown(&memory, Some(65_534), None))
+        .is_ok()
+        && code(&run(["evict", "-q", &memory])) == 1;
+    let Some(command) = common::as_nobody(&dir) else { return };
+    let exit = |command_line: &[&str]| {
+        let mut nobody = Command::new(command.get_program());
+        nobody.uid(65_534).gid(65_534).stdin(Stdio::null());
+        let output = nobody.args(command_line).output().unwrap();
+        let said = complaint(&output);
+        assert_eq!(said.contains("missing: No such file"), command_line.contains(&&*missing));
+        code(&output)
+    };
+    for name in ["residency", "evict", "info"] {
+        assert_eq!(exit(&[name, &theirs]), 3, "{name}");
+        assert_eq!(exit(&[name, &theirs, &missing]), 2, "{name}");
+        assert_eq!(exit(&[name, &missing, &theirs]), 2, "{name}");
+    }
+    // What touch is asked to do is done, whoever may hear of it.
+    assert_eq!(exit(&["touch", &theirs]), 0);
+    assert_eq!(exit(&["touch", &theirs, &missing]), 2);
+    if stays {
+        assert_eq!(exit(&["evict", &memory]), 1);
+        assert_eq!(exit(&["evict", &memory, &theirs]), 3);
+        assert_eq!(exit(&["evict", &memory, &missing]), 2);
+        std::fs::remove_file(&memory).unwrap();
+    } else {
+        println!("skipped: no file whose pages stay can be had");
     }
 }
 

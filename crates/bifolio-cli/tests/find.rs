@@ -300,7 +300,9 @@ fn exit_codes_and_counts_say_what_was_found_where() {
     assert_eq!(answer(&["-c", "folio", &some]), (0, "2\n".into()));
     assert_eq!(answer(&["-c", "folio", &some, &none]), (0, format!("{some}:2\n{none}:0\n")),);
     assert_eq!(answer(&["folio", &absent]).0, 2);
-    assert_eq!(answer(&["folio", &some, &absent]).0, 3);
+    // As grep(1): what was found is printed, and who asks hears of the rest.
+    assert_eq!(answer(&["folio", &some, &absent]), (2, format!("{some}:0x0\n{some}:0x6\n")));
+    assert_eq!(answer(&["folio", &none, &absent]).0, 2);
     assert_eq!(answer(&["folio", dir.path().to_str().unwrap()]).0, 2);
     assert_eq!(answer(&["", &some]).0, 2);
     assert_eq!(answer(&["--first", "folio", &some]), (0, format!("{some}:0x0\n")));

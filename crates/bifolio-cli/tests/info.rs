@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Dir, bifolio, code, complaint, run, text};
+use common::{Dir, bifolio, code, complaint, hold, run, text};
 use serde_json::Value;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
@@ -50,11 +50,11 @@ fn the_cells_are_the_file_and_their_pages_are_all_its_pages() {
     let dir = Dir::new();
     for len in [1, 4096, 100_000, 3_000_001] {
         let path = dir.write("file", &vec![7; len]);
+        let _held = hold(&path, 0..len);
         let found = document(&path);
         let pages = &found["pages"];
         let page = found["page_bytes"].as_u64().unwrap();
         assert_eq!(pages["total_pages"], (len as u64).div_ceil(page));
-        // It was written just now: its pages are in memory.
         assert_eq!(pages["resident_pages"], pages["total_pages"]);
         let cells = pages["cells"].as_array().unwrap();
         assert_eq!(cells.len() as u64, (len as u64).div_ceil(page).min(60));

@@ -44,8 +44,12 @@ fn the_manual_has_a_page_for_every_command_and_each_lists_the_exit_codes() {
         let title = name.strip_suffix(".1").unwrap().replace('-', "\\-");
         assert!(page.contains(&format!(".TH {}", name.strip_suffix(".1").unwrap())), "{page}");
         assert!(page.contains(&title), "{page}");
-        for text in ["EXIT STATUS", "\\fB0\\fR\ndone", "\\fB1\\fR\nthe answer is no", "\\fB130\\fR"]
-        {
+        for text in [
+            "EXIT STATUS",
+            "\\fB0\\fR\ndone",
+            "\\fB1\\fR\nthe answer is no",
+            "\\fB130\\fR\ninterrupted\n.PP\nWhere",
+        ] {
             assert!(page.contains(text), "{name} lacks {text:?}:\n{page}");
         }
     }

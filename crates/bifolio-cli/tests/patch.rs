@@ -104,6 +104,25 @@ fn a_private_patch_copies_its_page_and_leaves_the_file() {
     }
 }
 
+/// Without /proc nobody tells which pages were copied: the patch is saved all the same.
+#[test]
+fn what_the_kernel_copied_is_unknown_where_it_does_not_tell() {
+    let dir = Dir::new();
+    let (path, out) = (dir.write("a", b"folio"), dir.file("out"));
+    let line = "mount -t tmpfs none /proc && exec \"$0\" \"$@\"";
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "sh", "-c", line, env!("CARGO_BIN_EXE_bifolio")]);
+    command.args(["patch", &path, "0", "text:F", "--private", "-o", &out, "--json"]);
+    let Some(output) = command.output().ok().filter(|output| !output.stdout.is_empty()) else {
+        return println!("skipped: this process may not mount");
+    };
+    let said = complaint(&output);
+    assert_eq!((code(&output), said.lines().next().is_some()), (3, true), "{said}");
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["private"]["copied"], serde_json::Value::Null, "{found}");
+    assert_eq!(std::fs::read(&out).unwrap(), b"Folio");
+}
+
 #[test]
 fn bytes_behind_the_end_are_refused_with_what_to_do() {
     let dir = Dir::new();

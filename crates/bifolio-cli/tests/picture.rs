@@ -3,20 +3,23 @@
 
 mod common;
 
-use common::{Dir, as_nobody, bifolio, code, complaint, run, text};
+use bifolio::FileMap;
+use common::{Dir, as_nobody, bifolio, code, complaint, hold, run, text};
 use serde_json::Value;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
 
-/// A sparse file of 4 MiB: data in its second MiB, of which all is in memory and dirty or clean.
-fn quarter(dir: &Dir) -> String {
+/// A sparse file of 4 MiB with data in its second MiB, which is on the disk, and in memory as long
+/// as the map lives.
+fn quarter(dir: &Dir) -> (String, FileMap) {
     let path = dir.file("quarter");
     let file = File::create(&path).unwrap();
     file.set_len(4 << 20).unwrap();
     file.write_all_at(&vec![1; 1 << 20], 1 << 20).unwrap();
     file.sync_all().unwrap();
-    path
+    let held = hold(&path, 1 << 20..2 << 20);
+    (path, held)
 }
 
 /// The runs of the first area of a document, as cells and pages in memory.
@@ -31,7 +34,7 @@ fn runs(document: &Value) -> Vec<(u64, Option<u64>, bool)> {
 #[test]
 fn the_state_of_a_file_is_kept_and_drawn() {
     let dir = Dir::new();
-    let path = quarter(&dir);
+    let (path, _held) = quarter(&dir);
     let (json, svg, png) = (dir.file("a.json"), dir.file("a.svg"), dir.file("a.png"));
     for out in [&json, &svg, &png] {
         let output = run(["picture", "--order", "5", &path, "-o", out]);
@@ -61,7 +64,7 @@ fn the_state_of_a_file_is_kept_and_drawn() {
 #[test]
 fn the_same_state_gives_the_same_bytes_by_every_way_out() {
     let dir = Dir::new();
-    let path = quarter(&dir);
+    let (path, _held) = quarter(&dir);
     for format in ["svg", "png", "json"] {
         let (one, other) = (dir.file("one"), dir.file("other"));
         for out in [&one, &other] {
@@ -77,7 +80,8 @@ fn the_same_state_gives_the_same_bytes_by_every_way_out() {
 #[test]
 fn two_moments_are_compared() {
     let dir = Dir::new();
-    let (path, before, after) = (quarter(&dir), dir.file("before.json"), dir.file("after.json"));
+    let (before, after) = (dir.file("before.json"), dir.file("after.json"));
+    let (path, _held) = quarter(&dir);
     assert_eq!(code(&run(["picture", &path, "-o", &before])), 0);
     // Half of the data goes, and a page comes where nothing was.
     let file = File::options().write(true).open(&path).unwrap();
@@ -85,6 +89,7 @@ fn two_moments_are_compared() {
     file.set_len(4 << 20).unwrap();
     file.write_all_at(b"new", 3 << 20).unwrap();
     file.sync_all().unwrap();
+    let _held = hold(&path, 3 << 20..(3 << 20) + 3);
     assert_eq!(code(&run(["picture", &path, "-o", &after])), 0);
     let output = run(["picture", "--diff", &before, &after, "--format", "svg", "-o", "-"]);
     assert_eq!(code(&output), 0, "{}", complaint(&output));
@@ -100,7 +105,7 @@ fn two_moments_are_compared() {
 #[test]
 fn what_the_kernel_does_not_tell_is_unknown() {
     let dir = Dir::new();
-    let path = quarter(&dir);
+    let (path, _held) = quarter(&dir);
     let Some(mut nobody) = as_nobody(&dir) else { return };
     let output = nobody.args(["picture", &path, "--format", "json", "-o", "-"]).output().unwrap();
     assert_eq!(code(&output), 3, "{}", complaint(&output));
@@ -144,15 +149,21 @@ fn a_process_is_drawn_region_by_region() {
 #[test]
 fn what_cannot_be_drawn_or_written_is_an_error_and_leaves_what_was_there() {
     let dir = Dir::new();
-    let path = quarter(&dir);
+    let (path, _held) = quarter(&dir);
     let out = dir.write("out.svg", b"before");
     let missing = dir.file("missing");
     let broken = dir.write("broken.json", b"{\"schema\": 1, \"picture\": {}}");
+    let (file, process) = (dir.file("file.json"), dir.file("process.json"));
+    assert_eq!(code(&run(["picture", &path, "-o", &file])), 0);
+    let pid = std::process::id().to_string();
+    let taken = run(["picture", "--pid", &pid, "-o", &process]);
+    assert!([0, 3].contains(&code(&taken)), "{}", complaint(&taken));
     for (args, said) in [
         (&["picture", &path, "-o", "picture"][..], "its name does not say"),
         (&["picture", &missing, "-o", &out], "No such file"),
         (&["picture", "--diff", &broken, &broken, "-o", &out], "missing field"),
         (&["picture", "--diff", &path, &path, "-o", &out], "line 1"),
+        (&["picture", "--diff", &file, &process, "-o", &out], "of a file, AFTER of a process"),
         (&["picture", &path, "--format", "svg", "-o", "/dev/full"], "No space left"),
         (&["picture", "-o", &out], "required"),
         (&["picture", &path, "--pid", "1", "-o", &out], "cannot be used with"),

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Dir, bifolio, code, complaint, run, text};
+use common::{Dir, attempts, bifolio, code, complaint, hold, run, text};
 use serde_json::Value;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
@@ -43,6 +43,7 @@ fn tree() -> Dir {
 fn every_file_has_a_row_and_the_sums_are_those_of_all() {
     let dir = Dir::new();
     let (a, b) = (dir.write("a", &vec![7; 100_000]), dir.write("b", &[7; 5000]));
+    let _held = (hold(&a, 0..100_000), hold(&b, 0..5000));
     let output = run(["residency", &a, &b]);
     assert_eq!(code(&output), 0, "{}", complaint(&output));
     let shown = text(&output);
@@ -66,6 +67,7 @@ fn a_bar_shows_what_is_dirty_and_what_is_a_hole() {
     let file = File::create(&path).unwrap();
     file.set_len(80 << 20).unwrap();
     file.write_all_at(&[7; 4096], 0).unwrap();
+    let _held = hold(&path, 0..4096);
     let cells = |args: &[&str]| {
         let (exit, document) = json(&[args, &["-v", &path]].concat());
         assert_eq!(exit, 0);
@@ -220,16 +222,34 @@ fn paths_come_from_lists_too() {
 #[test]
 fn many_files_keep_their_order_and_their_sums() {
     let dir = Dir::new();
-    for index in 0..1200 {
-        dir.write(&format!("{index:04}"), &vec![7; 4096 * (1 + index % 3)]);
-    }
+    let write_all = || {
+        for index in 0..1200 {
+            dir.write(&format!("{index:04}"), &vec![7; 4096 * (1 + index % 3)]);
+        }
+    };
+    write_all();
     let root = dir.path().to_str().unwrap();
     let found = paths(&dir, &[root]);
     assert!(found.len() == 1200 && found.is_sorted());
-    let (_, document) = json(&["-s", root]);
-    let totals = &document["totals"];
-    assert_eq!([&totals["files"], &totals["total_pages"]], [1200, 2400]);
-    assert_eq!(totals["resident_pages"], 2400);
+    attempts(|| {
+        write_all();
+        let (_, document) = json(&["-s", root]);
+        let totals = &document["totals"];
+        assert_eq!([&totals["files"], &totals["total_pages"]], [1200, 2400]);
+        assert_eq!(totals["resident_pages"], 2400);
+    });
+    // By facts alone, by bars, and a part of each file.
+    let (_, bars) = json(&["-v", root]);
+    let (_, plain) = json(&[root]);
+    let places = |document: &Value| -> Vec<_> {
+        let files = document["files"].as_array().unwrap().iter();
+        files.map(|file| ["path", "size_bytes", "len_bytes"].map(|key| file[key].clone())).collect()
+    };
+    assert_eq!(places(&plain), places(&bars));
+    let (_, part) = json(&["-s", "-p", "4k-8k", "-m", "8k", root]);
+    let part = &part["totals"];
+    assert_eq!([&part["files"], &part["total_pages"]], [800, 400]);
+    assert_eq!(part["left_out"]["larger_files"], 400);
     // Who stops reading is served no longer, and the answer is as it was.
     let mut child = bifolio()
         .args(["residency", root, root])
@@ -262,6 +282,66 @@ fn a_file_of_somebody_else_is_unknown_and_never_all_there() {
     assert_eq!(pages.keys().collect::<Vec<_>>(), ["unknown"]);
     assert_eq!(document["totals"]["resident_pages"], 0);
     assert_eq!(document["totals"]["unknown_files"], 1);
+}
+
+#[test]
+fn who_wants_to_hear_nothing_hears_what_went_wrong() {
+    let dir = Dir::new();
+    let (path, missing) = (dir.write("file", &[7; 100_000]), dir.file("missing"));
+    let silent = |output: &std::process::Output| (code(output), text(output), complaint(output));
+    assert_eq!(silent(&run(["residency", "-q", &path])), (0, String::new(), String::new()));
+    let output = run(["residency", "--quiet", &missing, &path]);
+    assert_eq!((code(&output), text(&output)), (2, String::new()));
+    let said = complaint(&output);
+    assert!(said.starts_with(&format!("bifolio: residency {missing}: ")), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    for other in ["--json", "-v", "-s"] {
+        assert_eq!(code(&run(["residency", "-q", other, &path])), 2, "{other}");
+    }
+    // It does what it is asked to do all the same.
+    let snapshot = dir.file("snapshot");
+    let saved = run(["residency", "-q", "--save", &snapshot, &path]);
+    assert_eq!(silent(&saved), (0, String::new(), String::new()));
+    assert!(std::fs::read_to_string(&snapshot).unwrap().starts_with('{'));
+    let restored = run(["residency", "-q", "--restore", &snapshot]);
+    assert_eq!(silent(&restored), (0, String::new(), String::new()));
+    let Some(mut nobody) = common::as_nobody(&dir) else { return };
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+    let unknown = nobody.args(["residency", "-q", &path]).output().unwrap();
+    assert_eq!(silent(&unknown), (3, String::new(), String::new()));
+}
+
+/// On overlayfs cachestat(2) knows nothing, and who knows nothing does not say zero.
+#[test]
+fn sums_of_which_a_part_is_not_told_are_unknown() {
+    let dir = Dir::new();
+    for name in ["lower", "upper", "work", "merged"] {
+        std::fs::create_dir(dir.file(name)).unwrap();
+    }
+    let path = dir.write("lower/file", &[7; 100_000]);
+    let line = "mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none merged && \
+                exec \"$0\" \"$@\"";
+    let in_layers = |args: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", line, env!("CARGO_BIN_EXE_bifolio"), "residency"]);
+        command.args(args).current_dir(dir.path()).output().unwrap()
+    };
+    let output = in_layers(&["--json", "-s", "merged", &path]);
+    if output.stdout.is_empty() {
+        return println!("skipped: no overlayfs can be mounted: {}", complaint(&output));
+    }
+    let document: Value = serde_json::from_str(&text(&output)).unwrap();
+    let totals = &document["totals"];
+    assert_eq!([&totals["files"], &totals["total_pages"]], [2, 50]);
+    for key in ["dirty_pages", "writeback_pages", "evicted_pages"] {
+        assert_eq!(totals[key], Value::Null, "{key}");
+    }
+    let shown = text(&in_layers(&["-s", "merged"]));
+    assert!(shown.contains("  newer than disk unknown\n"), "{shown}");
+    // An empty file has no page of which anything is unknown.
+    let empty = dir.write("empty", b"");
+    let (_, document) = json(&["-s", &path, &empty]);
+    assert!(document["totals"]["dirty_pages"].is_u64(), "{document}");
 }
 
 /// What the README says of vmtouch(8) and fincore(1), so that it is looked at again when they

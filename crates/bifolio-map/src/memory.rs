@@ -4,6 +4,8 @@
 
 mod cached;
 #[cfg(feature = "std")]
+mod crew;
+#[cfg(feature = "std")]
 mod evict;
 #[cfg(feature = "std")]
 mod open;
@@ -12,6 +14,8 @@ mod process;
 
 pub use crate::residency::bucket;
 pub use cached::cached;
+#[cfg(feature = "std")]
+pub use crew::{CachedFacts, cached_files};
 #[cfg(feature = "std")]
 pub use evict::evict;
 #[cfg(feature = "std")]

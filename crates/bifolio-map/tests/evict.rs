@@ -7,11 +7,10 @@ use bifolio_map::{
     Access, AccessMut, AnonMap, Dirty, ErrorKind, Evicted, FileKind, FileMap, Pages, Pattern,
     PrivateMap, Residency, SharedMap, Stayed, Track, Tracking, memory,
 };
-use scratch::cache::{known, page};
+use scratch::cache::{attempts, known, page};
 use scratch::{Scratch, assert_plays, child, pattern, scenario, staged_child};
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -97,24 +96,26 @@ fn locker() {
 
 #[test]
 fn clean_pages_go_whether_they_are_mapped_here_or_not() {
-    let scratch = Scratch::new();
-    let path = cached_file(&scratch);
-    let map = FileMap::open(&path).unwrap();
-    map.populate(0..map.len()).unwrap();
-    let evicted = map.evict(0..map.len(), Dirty::Leave).unwrap();
-    assert_eq!(known(evicted.before).resident_pages, PAGES as u64);
-    assert_eq!((left(&evicted), &evicted.stayed[..]), (0, &[][..]));
-    assert_eq!(map.read_to_vec(0..map.len()).unwrap(), pattern(PAGES * page()));
-    drop(map);
-    let file = File::open(&path).unwrap();
-    let evicted = memory::evict(&file, 0..len() as u64, Dirty::Leave).unwrap();
-    assert_eq!((left(&evicted), &evicted.stayed[..]), (0, &[][..]));
+    attempts(|| {
+        let scratch = Scratch::new();
+        let path = cached_file(&scratch);
+        let map = FileMap::open(&path).unwrap();
+        map.populate(0..map.len()).unwrap();
+        let evicted = map.evict(0..map.len(), Dirty::Leave).unwrap();
+        assert_eq!(known(evicted.before).resident_pages, PAGES as u64);
+        assert_eq!((left(&evicted), &evicted.stayed[..]), (0, &[][..]));
+        assert_eq!(map.read_to_vec(0..map.len()).unwrap(), pattern(PAGES * page()));
+        drop(map);
+        let file = File::open(&path).unwrap();
+        let evicted = memory::evict(&file, 0..len() as u64, Dirty::Leave).unwrap();
+        assert_eq!((left(&evicted), &evicted.stayed[..]), (0, &[][..]));
 
-    let error = FileMap::open(&path).unwrap().evict(0..len() + 1, Dirty::Leave).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::OutOfBounds { len_bytes: len() as u64 });
-    let (pipe, _writer) = std::io::pipe().unwrap();
-    let error = memory::evict(&pipe, 0..1, Dirty::Leave).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotMappable(FileKind::Pipe));
+        let error = FileMap::open(&path).unwrap().evict(0..len() + 1, Dirty::Leave).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfBounds { len_bytes: len() as u64 });
+        let (pipe, _writer) = std::io::pipe().unwrap();
+        let error = memory::evict(&pipe, 0..1, Dirty::Leave).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotMappable(FileKind::Pipe));
+    });
 }
 
 #[test]
@@ -145,27 +146,29 @@ fn dirty_pages_stay_unless_they_are_written_back() {
 
 #[test]
 fn who_has_pages_mapped_is_named() {
-    let scratch = Scratch::new();
-    let path = cached_file(&scratch);
-    let other = Other::does("holder", &path, None);
-    let map = FileMap::open(&path).unwrap();
-    map.populate(0..map.len()).unwrap();
-    let in_map = map.evict(0..map.len(), Dirty::Leave).unwrap();
-    let file = File::open(&path).unwrap();
-    let in_file = memory::evict(&file, 0..len() as u64, Dirty::Leave).unwrap();
-    for evicted in [in_map, in_file] {
-        assert!(left(&evicted) >= 16, "{evicted:?}");
-        let [Stayed::Mapped(holder), ..] = &evicted.stayed[..] else { panic!("{evicted:?}") };
-        assert_eq!(holder.process.id(), other.0.id());
-        let comm = fs::read_to_string(format!("/proc/{}/comm", other.0.id())).unwrap();
-        assert_eq!(holder.name, comm.trim_end());
-        assert_eq!(holder.range, 0..len() as u64);
-        assert!(holder.mapped_pages.is_none_or(|pages| pages >= 16), "{holder:?}");
-        assert_eq!(holder.is_locked, Some(false));
-    }
-    drop(other);
-    let evicted = map.evict(0..map.len(), Dirty::Leave).unwrap();
-    assert_eq!((left(&evicted), &evicted.stayed[..]), (0, &[][..]));
+    attempts(|| {
+        let scratch = Scratch::new();
+        let path = cached_file(&scratch);
+        let other = Other::does("holder", &path, None);
+        let map = FileMap::open(&path).unwrap();
+        map.populate(0..map.len()).unwrap();
+        let in_map = map.evict(0..map.len(), Dirty::Leave).unwrap();
+        let file = File::open(&path).unwrap();
+        let in_file = memory::evict(&file, 0..len() as u64, Dirty::Leave).unwrap();
+        for evicted in [in_map, in_file] {
+            assert!(left(&evicted) >= 16, "{evicted:?}");
+            let [Stayed::Mapped(holder), ..] = &evicted.stayed[..] else { panic!("{evicted:?}") };
+            assert_eq!(holder.process.id(), other.0.id());
+            let comm = fs::read_to_string(format!("/proc/{}/comm", other.0.id())).unwrap();
+            assert_eq!(holder.name, comm.trim_end());
+            assert_eq!(holder.range, 0..len() as u64);
+            assert!(holder.mapped_pages.is_none_or(|pages| pages >= 16), "{holder:?}");
+            assert_eq!(holder.is_locked, Some(false));
+        }
+        drop(other);
+        let evicted = map.evict(0..map.len(), Dirty::Leave).unwrap();
+        assert_eq!((left(&evicted), &evicted.stayed[..]), (0, &[][..]));
+    });
 }
 
 #[test]
@@ -298,9 +301,7 @@ fn an_ordinary_user_hears_what_may_be_told() {
     let scratch = Scratch::for_everyone();
     let path = cached_file(&scratch);
     std::os::unix::fs::chown(&path, Some(STRANGER), Some(STRANGER)).unwrap();
-    let binary = scratch.join("binary");
-    fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
-    fs::set_permissions(&binary, Permissions::from_mode(0o755)).unwrap();
+    let binary = scratch.copy_of_this();
     let _roots = Other::does("holder", &path, None);
     let mut stranger = Command::new(&binary);
     stranger.args(child("stranger").get_args()).env("BIFOLIO_CHILD", "stranger");

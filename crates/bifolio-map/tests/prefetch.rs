@@ -8,17 +8,13 @@ use bifolio_map::{
     SharedMap,
 };
 use bifolio_sys::fs::{Advice, fadvise};
-use scratch::cache::{cached, known, page};
+use scratch::cache::{attempts, cached, known, page};
 use scratch::{Scratch, assert_plays, fuse, pattern, scenario, staged_child};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 const LEN: usize = (5 << 20) + 123;
-
-/// How often something may evict pages before it is taken for not done: others do that when they
-/// like.
-const TRIES: usize = 5;
 
 fn evict(path: &Path) -> File {
     let file = File::open(path).unwrap();
@@ -27,18 +23,14 @@ fn evict(path: &Path) -> File {
     file
 }
 
-/// Evicts the file, prefetches by `work`, and checks that all of `len` bytes is cached.
+/// Evicts the file, prefetches by `work`, and checks that all of it is cached.
 fn assert_caches(path: &Path, work: impl Fn()) {
-    let mut resident = 0;
-    for _ in 0..TRIES {
+    attempts(|| {
         let file = evict(path);
         work();
-        resident = known(cached(&file, 0..LEN as u64, 1)[0]).resident_pages;
-        if resident == LEN.div_ceil(page()) as u64 {
-            return;
-        }
-    }
-    panic!("{resident} of {} pages are there", LEN.div_ceil(page()));
+        let resident = known(cached(&file, 0..LEN as u64, 1)[0]).resident_pages;
+        assert_eq!(resident, LEN.div_ceil(page()) as u64);
+    });
 }
 
 #[test]
@@ -94,24 +86,26 @@ fn only_the_ranges_are_read() {
 
 #[test]
 fn holes_are_passed_over() {
-    let scratch = Scratch::new();
-    let path = scratch.join("file");
-    let file = File::create(&path).unwrap();
-    let (len, at) = (1_u64 << 30, 600 << 20);
-    file.set_len(len).unwrap();
-    file.write_all_at(&pattern(64 << 10), at).unwrap();
-    let file = evict(&path);
-    let map = FileMap::open(&path).unwrap();
-    let prefetch = map.prefetch(Some(0..map.len())).unwrap();
-    while !prefetch.is_finished() {
-        std::thread::yield_now();
-    }
-    assert_eq!(prefetch.progress().done_bytes, len);
-    prefetch.wait().unwrap();
-    let resident = known(cached(&file, 0..len, 1)[0]).resident_pages;
-    assert!(resident <= (4 << 20) / page() as u64, "{resident} pages were read");
-    let data = known(cached(&file, at..at + (64 << 10), 1)[0]);
-    assert_eq!(data.resident_pages, data.total_pages);
+    attempts(|| {
+        let scratch = Scratch::new();
+        let path = scratch.join("file");
+        let file = File::create(&path).unwrap();
+        let (len, at) = (1_u64 << 30, 600 << 20);
+        file.set_len(len).unwrap();
+        file.write_all_at(&pattern(64 << 10), at).unwrap();
+        let file = evict(&path);
+        let map = FileMap::open(&path).unwrap();
+        let prefetch = map.prefetch(Some(0..map.len())).unwrap();
+        while !prefetch.is_finished() {
+            std::thread::yield_now();
+        }
+        assert_eq!(prefetch.progress().done_bytes, len);
+        prefetch.wait().unwrap();
+        let resident = known(cached(&file, 0..len, 1)[0]).resident_pages;
+        assert!(resident <= (4 << 20) / page() as u64, "{resident} pages were read");
+        let data = known(cached(&file, at..at + (64 << 10), 1)[0]);
+        assert_eq!(data.resident_pages, data.total_pages);
+    });
 }
 
 #[test]

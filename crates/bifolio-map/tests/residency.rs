@@ -1,23 +1,33 @@
 //! What is in memory of a mapping is counted exactly: small pages, huge ones, and those in swap.
+//!
+//! # Safety
+//!
+//! The kernel is told to begin to write, by a call that takes a descriptor and numbers.
+#![allow(unsafe_code, reason = "sync_file_range of libc")]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "the call takes no pointer")]
 
 mod scratch;
 
 use bifolio_map::{
-    Access, AnonMap, Backend, ErrorKind, FileMap, HugePages, Options, Pages, PrivateMap, Residency,
-    SharedMap, Untold, memory, page,
+    Access, AccessMut, AnonMap, Backend, ErrorKind, FileMap, HugePages, Options, Pages, PrivateMap,
+    Residency, SharedMap, Untold, memory, page,
 };
 use bifolio_sys::fs::MemfdFlags;
-use scratch::Scratch;
-use scratch::cache::{PAGES, cached, half_cached, known, page};
+use scratch::cache::{PAGES, attempts, cached, half_cached, known, page};
+use scratch::{Scratch, assert_plays, filter, fuse, mounting_child, pattern, scenario};
 use std::fs::{self, File, Permissions};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
+
+/// `cachestat` in the kernel's table, which is the same on every architecture.
+const SYS_CACHESTAT: libc::c_long = 451;
 
 #[test]
 fn the_owner_hears_how_much_of_a_file_is_cached() {
     let scratch = Scratch::new();
     let path = scratch.join("file");
-    let file = half_cached(&path);
+    let (file, _locked) = half_cached(&path);
     let half = PAGES as u64 / 2;
     for backend in [Backend::Map, Backend::Read] {
         let map = Options::new().backend(backend).open(&path).unwrap();
@@ -52,7 +62,7 @@ fn the_owner_hears_how_much_of_a_file_is_cached() {
 fn dirty_pages_are_counted() {
     let scratch = Scratch::new();
     let path = scratch.join("file");
-    let file = half_cached(&path);
+    let (file, _locked) = half_cached(&path);
     file.sync_all().unwrap();
     file.write_all_at(&[1], 3 * page() as u64).unwrap();
     let map = FileMap::open(&path).unwrap();
@@ -61,6 +71,106 @@ fn dirty_pages_are_counted() {
         Some(cache) => assert!(cache.dirty_pages + cache.writeback_pages >= 1, "{cache:?}"),
         None => println!("skipped: there is no cachestat here"),
     }
+}
+
+#[test]
+fn pages_that_are_being_written_are_told_apart() {
+    if scratch::can_mount() {
+        assert_plays(&mut mounting_child("being-written"));
+    }
+}
+
+/// The server of the file system tells that they are on the disk when it is told to.
+fn being_written() {
+    let scratch = Scratch::new();
+    let mount = scratch.join("mount");
+    fs::create_dir(&mount).unwrap();
+    let (gate, content) = (fuse::Gate::default(), fuse::Content(pattern(64 * page())));
+    if !fuse::serve_behind(gate.clone(), content, &mount) {
+        return println!("skipped: no FUSE here");
+    }
+    let map = SharedMap::open(mount.join("file")).unwrap();
+    let states = || {
+        let cache = known(map.residency(0..map.len()).unwrap()).cache?;
+        Some((cache.dirty_pages, cache.writeback_pages))
+    };
+    for at in [3, 4, 9] {
+        map.store(&1_u8, at * page()).unwrap();
+    }
+    let written = states();
+    let file = map.fd().unwrap().as_raw_fd();
+    let begun = unsafe { libc::sync_file_range(file, 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+    let being_written = states();
+    // Nothing is asserted before: who ends waits for the pages.
+    gate.open();
+    map.flush(0..map.len()).unwrap();
+    assert_eq!(begun, 0);
+    let Some((dirty, writeback)) = written else {
+        return println!("skipped: there is no cachestat here");
+    };
+    // The kernel may begin to write by itself.
+    assert_eq!(dirty + writeback, 3, "{written:?}");
+    match being_written.unwrap() {
+        // Before Linux 6.16 FUSE writes copies of the pages.
+        (0, 0) => println!("skipped: this kernel writes pages of FUSE elsewhere"),
+        states => assert_eq!(states, (0, 3)),
+    }
+    assert_eq!(states(), Some((0, 0)));
+    drop(map);
+    let _ = std::process::Command::new("umount").arg("-l").arg(&mount).status();
+}
+
+/// Where the children start.
+#[test]
+fn scenarios() {
+    match scenario().as_deref() {
+        None => {}
+        Some("being-written") => being_written(),
+        Some(other) => panic!("no scenario is called {other}"),
+    }
+}
+
+/// Only the kernel's reclaim leaves a trace, and only cachestat(2) tells of it.
+#[test]
+fn what_was_pushed_out_is_told_where_the_kernel_tells_it() {
+    attempts(|| {
+        let scratch = Scratch::new();
+        let path = scratch.file("file", &pattern(PAGES * page()));
+        let file = File::open(&path).unwrap();
+        file.sync_all().unwrap();
+        let map = FileMap::open(&path).unwrap();
+        let traces = |answer: Residency| {
+            known(answer).cache.map(|cache| (cache.evicted_pages, cache.recently_evicted_pages))
+        };
+        let of_file = || traces(cached(&file, 0..map.len() as u64, 1)[0]);
+        map.evict(0..map.len(), bifolio_map::Dirty::Leave).unwrap();
+        match of_file() {
+            Some(traces) => assert_eq!(traces, (0, 0), "nobody needed the memory"),
+            None => return println!("skipped: there is no cachestat here"),
+        }
+        map.populate(0..map.len()).unwrap();
+        map.advise(0..map.len(), bifolio_map::Advice::PageOut).unwrap();
+        let Some((evicted, recently)) = of_file() else { panic!() };
+        if evicted == 0 {
+            return println!("skipped: the kernel took nothing back");
+        }
+        assert!(
+            evicted <= PAGES as u64 && (1..=evicted).contains(&recently),
+            "{evicted} {recently}"
+        );
+        assert_eq!(traces(map.residency(0..map.len()).unwrap()), Some((evicted, recently)));
+        // They are no pages in memory, and none when they have come back.
+        map.populate(0..map.len()).unwrap();
+        let left = of_file().unwrap().0;
+        assert!(left < evicted, "{left} of {evicted}");
+        let is_told = filter::under(SYS_CACHESTAT, None, libc::ENOSYS, || {
+            assert_eq!(of_file(), None, "it is not told, and not guessed");
+            assert_eq!(traces(map.residency(0..map.len()).unwrap()), None);
+        });
+        if !is_told {
+            println!("skipped: cachestat cannot be refused");
+        }
+    });
 }
 
 #[test]
@@ -77,7 +187,7 @@ fn anonymous_memory_counts_what_was_touched() {
 #[test]
 fn shared_memory_counts_what_was_touched() {
     let map = SharedMap::anon(64 * page()).unwrap();
-    bifolio_map::AccessMut::fill(&map, 0..5 * page(), 1).unwrap();
+    AccessMut::fill(&map, 0..5 * page(), 1).unwrap();
     let resident = known(map.residency(0..map.len()).unwrap());
     assert_eq!((resident.total_pages, resident.resident_pages), (64, 5));
 }
@@ -93,7 +203,7 @@ fn a_loaded_file_is_memory() {
 fn buckets_cover_the_range_and_count_it_once() {
     let scratch = Scratch::new();
     let path = scratch.join("file");
-    half_cached(&path);
+    let (_, _locked) = half_cached(&path);
     let map = FileMap::open(&path).unwrap();
     for count in [1, 3, 64, PAGES, PAGES + 7] {
         let mut buckets = vec![Residency::default(); count];
@@ -205,7 +315,7 @@ fn pages_in_swap_are_counted() {
     let map = SharedMap::anon(10 * page()).unwrap();
     assert_eq!(known(map.residency(0..map.len()).unwrap()).swapped_pages, None);
     let map = SharedMap::memfd("swap", 64 * page()).unwrap();
-    bifolio_map::AccessMut::fill(&map, 0..64 * page(), 1).unwrap();
+    AccessMut::fill(&map, 0..64 * page(), 1).unwrap();
     map.advise(0..64 * page(), bifolio_map::Advice::PageOut).unwrap();
     let resident = known(map.residency(0..map.len()).unwrap());
     if resident.cache.is_none() {
@@ -225,7 +335,7 @@ fn pages_of_the_pool_are_counted() {
     let Some(_pool) = Pool::with_pages(4) else { return };
     let map = Options::new().huge_pages(HugePages::Pool(None)).huge(2 * size.bytes()).unwrap();
     let small = size.bytes() as u64 / page() as u64;
-    bifolio_map::AccessMut::store(&map, &1_u8, 5).unwrap();
+    AccessMut::store(&map, &1_u8, 5).unwrap();
     let whole = known(map.residency(0..map.len()).unwrap());
     assert_eq!((whole.total_pages, whole.resident_pages), (2 * small, small));
     if let Some(huge) = whole.huge_pages {
@@ -241,7 +351,7 @@ fn pages_of_the_pool_are_counted() {
     assert_eq!(known(cached(&file, range(), 1)[0]).resident_pages, 0);
     let map = SharedMap::from_file(file.try_clone().unwrap()).unwrap();
     for (touched, expected) in [(0, None), (size.bytes(), Some(2 * small))] {
-        bifolio_map::AccessMut::store(&map, &1_u8, touched).unwrap();
+        AccessMut::store(&map, &1_u8, touched).unwrap();
         let answers = [cached(&file, range(), 1)[0], map.residency(0..map.len()).unwrap()];
         for answer in answers {
             match (answer, expected) {

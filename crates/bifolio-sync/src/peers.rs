@@ -49,6 +49,10 @@ pub unsafe trait Peers {
     /// [`is_dead`](Self::is_dead) again, and while it says no, ask again a little later. Whoever is
     /// woken by it passes that on: [`announce`](Self::announce). `None` where the owner's death has
     /// begun already.
+    ///
+    /// It makes hearing of a death quicker and is not enough alone: one who is killed may take the
+    /// wake-up, and the word may come to stand for another who sits there later. Ask for
+    /// [`deaths`](Self::deaths) first, and sleep on that, too.
     fn life(&self, owner: Owner) -> Option<Expect<'_>>;
 
     /// Wakes all who sleep on the lives of those whose death has begun: whoever was woken by a

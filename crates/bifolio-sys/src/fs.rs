@@ -23,6 +23,7 @@
 //! | [`copy_file_range`], [`ioctl_ficlone`] | 4.5 |
 //! | [`statx`] | 4.11 |
 //! | [`append`] | 4.16 |
+//! | [`close_range_unshare`] | 5.9 |
 //! | [`cachestat`] | 6.5 |
 //!
 //! # Safety
@@ -33,6 +34,7 @@
 
 mod lease;
 mod ofd;
+mod table;
 
 use core::ffi::c_uint;
 use core::num::NonZeroU64;
@@ -56,6 +58,7 @@ pub use rustix::fs::{
     unlinkat,
 };
 pub use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd, pread, pwrite};
+pub use table::close_range_unshare;
 
 use rustix::io::{Errno, IoSlice, ReadWriteFlags, pwritev2};
 

@@ -10,6 +10,7 @@ const FILES: &[&str] = &[
     "fs.rs",
     "fs/lease.rs",
     "fs/ofd.rs",
+    "fs/table.rs",
     "mm.rs",
     "mm/advice.rs",
     "mm/maps.rs",

@@ -9,9 +9,8 @@ use crate::failure::{Exit, Failure};
 use crate::json;
 use crate::name::{harmless, shown};
 use crate::select::look::Subject;
-use crate::select::survey::{Effort, Seen, survey};
-use crate::select::walk::{Found, Identity, Walk};
-use crate::select::{Once, Selection, needed};
+use crate::select::walk::Found;
+use crate::select::{Selection, each, needed};
 use bifolio::memory::{self, Holder};
 use bifolio::page::page_size;
 use bifolio::{Dirty, Evicted, Residency, Stayed, Untold};
@@ -53,8 +52,6 @@ pub(crate) struct Args {
 /// A file from which pages were taken.
 struct Done {
     path: PathBuf,
-    identity: Identity,
-    links: u64,
     len_bytes: u64,
     evicted: Evicted,
 }
@@ -99,20 +96,8 @@ struct Reason {
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
     let mut answer = Answer::default();
-    let mut once = Once::new(&args.selection);
-    let mut walk = Walk::new(&args.selection)?;
-    let work = |found: Seen<Found>| found.and_then(|found| evict(&found, args));
-    survey(&mut walk, Effort::Cores, work, |done| match done {
-        Ok(Some(done)) if once.is_new(done.identity, done.links) => {
-            answer.add(done);
-            Ok(())
-        }
-        Ok(_) => Ok(()),
-        Err(failure) => {
-            answer.failed_files += 1;
-            console.report(&failure)
-        }
-    })?;
+    let work = |found: &Found, subject: Subject| evict(found, &subject, args);
+    answer.failed_files = each(&args.selection, console, work, |done| answer.add(done))?;
     if answer.resident_pages > 0 {
         console.decide(Exit::False);
     }
@@ -127,18 +112,15 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// Takes a file out of memory; nothing where the selection does not want it.
-fn evict(found: &Found, args: &Args) -> Result<Option<Done>, Failure> {
-    let Ok(subject) = Subject::open(found, &args.selection)? else { return Ok(None) };
+/// Takes a file out of memory.
+fn evict(found: &Found, subject: &Subject, args: &Args) -> Result<Done, Failure> {
     let dirty = if args.flush { Dirty::WriteBack } else { Dirty::Leave };
     let evicted = memory::evict(subject.file.file(), subject.part.clone(), dirty);
-    Ok(Some(Done {
+    Ok(Done {
         path: found.path(),
-        identity: subject.file.identity(),
-        links: subject.file.links(),
         len_bytes: subject.part.end - subject.part.start,
         evicted: evicted.map_err(|error| found.failed(error.into()))?,
-    }))
+    })
 }
 
 impl Answer {

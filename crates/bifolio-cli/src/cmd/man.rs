@@ -46,8 +46,12 @@ fn render(command: &clap::Command) -> Result<Vec<u8>, Failure> {
     }
     writeln!(text, ".SH EXIT STATUS")?;
     for line in cli::EXIT_CODES.lines().skip(1) {
-        let (code, meaning) = line.trim_start().split_once(' ').unwrap_or((line, ""));
-        writeln!(text, ".TP\n\\fB{code}\\fR\n{}", meaning.trim_start())?;
+        match line.strip_prefix("  ").and_then(|line| line.split_once(' ')) {
+            Some((code, meaning)) => {
+                writeln!(text, ".TP\n\\fB{code}\\fR\n{}", meaning.trim_start())?;
+            }
+            None => writeln!(text, ".PP\n{line}")?,
+        }
     }
     page.render_version_section(&mut text)?;
     Ok(text)

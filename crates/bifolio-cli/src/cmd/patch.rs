@@ -127,13 +127,11 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
     } else {
         answer.print(console)?;
     }
-    match private {
-        Some((_, Err(error))) => {
-            console.report(&error.into())?;
-            Ok(Exit::Partial)
-        }
-        _ => Ok(Exit::Success),
+    if let Some((_, Err(error))) = private {
+        // All is saved, and nobody knows which pages were copied for it.
+        console.report_unknown(&error.into())?;
     }
+    Ok(Exit::Success)
 }
 
 /// Refuses bytes that would not lie in the file, before any is written.

@@ -10,9 +10,9 @@ use crate::failure::{Exit, Failure};
 use crate::load::load;
 use crate::progress::Progress;
 use crate::select::look::Subject;
-use crate::select::survey::{Effort, Seen, survey};
-use crate::select::walk::{Found, Identity, Walk};
-use crate::select::{Once, Selection, needed};
+use crate::select::survey::{Effort, survey};
+use crate::select::walk::Found;
+use crate::select::{Selection, each, needed};
 use bifolio::page::page_size;
 use bifolio::{Residency, Untold};
 use serde::Serialize;
@@ -29,7 +29,7 @@ const THREADS: usize = 8;
 ///
 /// Reads what is not in memory, and says how much that was and how long it took. Nothing keeps it
 /// there: see `bifolio lock`. Holes are left out, which take memory but no disk, unless --holes is
-/// given.
+/// given. Exits with 1 where pages have left again meanwhile.
 #[derive(clap::Args, Debug)]
 #[command(group(needed(&[])))]
 pub(crate) struct Args {
@@ -52,8 +52,6 @@ pub(crate) struct Args {
 /// A file, and what of it is to be read.
 struct Plan {
     path: PathBuf,
-    identity: Identity,
-    links: u64,
     part: Range<u64>,
     /// What is absent and wanted, or all that is wanted where nobody knows.
     ranges: Vec<Range<u64>>,
@@ -83,20 +81,8 @@ struct Touched {
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
     let (mut plans, mut touched) = (vec![], Touched::default());
-    let mut once = Once::new(&args.selection);
-    let mut walk = Walk::new(&args.selection)?;
-    let look = |found: Seen<Found>| found.and_then(|found| plan(&found, args));
-    survey(&mut walk, Effort::Cores, look, |plan| match plan {
-        Ok(Some(plan)) if once.is_new(plan.identity, plan.links) => {
-            plans.push(plan);
-            Ok(())
-        }
-        Ok(_) => Ok(()),
-        Err(failure) => {
-            touched.failed_files += 1;
-            console.report(&failure)
-        }
-    })?;
+    let look = |found: &Found, subject| plan(found, subject, args);
+    touched.failed_files = each(&args.selection, console, look, |plan| plans.push(plan))?;
     let start = Instant::now();
     read(plans, &mut touched, console)?;
     touched.seconds = start.elapsed().as_secs_f64();
@@ -111,9 +97,8 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// Finds out what of a file is to be read; nothing where the selection does not want it.
-fn plan(found: &Found, args: &Args) -> Result<Option<Plan>, Failure> {
-    let Ok(subject) = Subject::open(found, &args.selection)? else { return Ok(None) };
+/// Finds out what of a file is to be read.
+fn plan(found: &Found, subject: Subject, args: &Args) -> Result<Plan, Failure> {
     let failed = |error: bifolio::Error| found.failed(error.into());
     let (mut ranges, untold) = match subject.count().map_err(failed)? {
         Residency::Known(pages) if pages.resident_pages >= pages.total_pages => (vec![], None),
@@ -128,15 +113,13 @@ fn plan(found: &Found, args: &Args) -> Result<Option<Plan>, Failure> {
     if !args.holes && !ranges.is_empty() {
         ranges = subject.with_data(&ranges).map_err(failed)?;
     }
-    Ok(Some(Plan {
+    Ok(Plan {
         path: found.path(),
-        identity: subject.file.identity(),
-        links: subject.file.links(),
         hole_bytes: wanted - bytes_of(&ranges),
         part: subject.part,
         ranges,
         untold,
-    }))
+    })
 }
 
 /// Reads what the plans say, several files at a time.

@@ -8,16 +8,19 @@ pub(crate) mod look;
 pub(crate) mod survey;
 pub(crate) mod walk;
 
+use crate::console::Console;
 use crate::failure::Failure;
 use clap::ArgGroup;
 use glob::Glob;
+use look::Subject;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use walk::Identity;
+use survey::{Effort, Seen, survey};
+use walk::{Found, Identity, Walk};
 
 /// The arguments that say which files, and which part of each. A command that takes them has the
 /// [`needed`] group.
@@ -120,6 +123,35 @@ impl Once {
     pub(crate) fn is_new(&mut self, identity: Identity, links: u64) -> bool {
         self.counts_links || (links <= 1 && !self.may_come_again) || self.seen.insert(identity)
     }
+}
+
+/// Does `work` on the files of a selection, and gives what comes of each to `deliver`, once however
+/// often it is reached and in their order. What fails is reported; returns how many files did.
+pub(crate) fn each<T: Send>(
+    selection: &Selection,
+    console: &mut Console,
+    work: impl Fn(&Found, Subject) -> Result<T, Failure> + Sync,
+    mut deliver: impl FnMut(T),
+) -> Result<u64, Failure> {
+    let (mut once, mut failed_files) = (Once::new(selection), 0);
+    let work = |found: Seen<Found>| {
+        let found = found?;
+        let Ok(subject) = Subject::open(&found, selection)? else { return Ok(None) };
+        let (identity, links) = (subject.file.identity(), subject.file.links());
+        Ok(Some((identity, links, work(&found, subject)?)))
+    };
+    survey(&mut Walk::new(selection)?, Effort::Cores, work, |done| {
+        match done {
+            Ok(Some((identity, links, done))) if once.is_new(identity, links) => deliver(done),
+            Ok(_) => {}
+            Err(failure) => {
+                failed_files += 1;
+                console.report(&failure)?;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(failed_files)
 }
 
 /// Reads a range of bytes: `4k-50k`, `-5M`, `100M-`, `-`, and `5M` for the first so many.

@@ -10,7 +10,7 @@ use super::Selection;
 use crate::failure::Failure;
 use bifolio::memory::CachedFile;
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, FileType, Metadata};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -44,6 +44,11 @@ impl Found {
             Some(directory) => directory.path.join(&self.name),
             None => PathBuf::from(&self.name),
         }
+    }
+
+    /// The path of the directory that it was found in, and its name there; none for an argument.
+    pub(crate) fn in_directory(&self) -> Option<(&Path, &OsStr)> {
+        self.directory.as_ref().map(|directory| (&*directory.path, &*self.name))
     }
 
     /// Whether it was named, and not only found in a directory.

@@ -1,8 +1,11 @@
 //! What the tests of the program share: how to run it, and files that go away with their test.
 #![allow(dead_code, reason = "each test uses a part")]
 
+use bifolio::{Access, FileMap, Pages, Pattern};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -122,7 +125,10 @@ pub(crate) fn as_nobody(dir: &Dir) -> Option<Command> {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
     let copy = dir.file("bifolio");
-    std::fs::copy(env!("CARGO_BIN_EXE_bifolio"), &copy).unwrap();
+    // By another process: a child of another test that inherits a file open for writing would keep
+    // it from being started.
+    let copied = Command::new("cp").args([env!("CARGO_BIN_EXE_bifolio"), &copy]).status();
+    assert!(copied.unwrap().success());
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new(copy);
     command.uid(65534).gid(65534).stdin(Stdio::null()).env_remove("COLUMNS");
@@ -137,6 +143,80 @@ pub(crate) fn as_nobody(dir: &Dir) -> Option<Command> {
             None
         }
     }
+}
+
+/// A file system of 64 KiB, without a byte to spare, as long as it lives.
+pub(crate) struct FullDisk(String);
+
+impl FullDisk {
+    /// Nothing, with a word why, where none can be mounted. It has one file, `fill`.
+    pub(crate) fn new(dir: &Dir) -> Option<FullDisk> {
+        let path = dir.file("full");
+        std::fs::create_dir(&path).unwrap();
+        let options = ["-t", "tmpfs", "-o", "size=64k", "none", &path];
+        let mounted = Command::new("mount").args(options).output();
+        if !mounted.is_ok_and(|output| output.status.success()) {
+            println!("skipped: no file system can be mounted here");
+            return None;
+        }
+        let full = FullDisk(path);
+        full.fill();
+        Some(full)
+    }
+
+    /// Takes what is left.
+    pub(crate) fn fill(&self) {
+        let mut fill = File::options().append(true).create(true).open(self.file("fill")).unwrap();
+        while fill.write_all(&[0; 1024]).is_ok() {}
+    }
+
+    /// The path of a file in it.
+    pub(crate) fn file(&self, name: &str) -> String {
+        format!("{}/{name}", self.0)
+    }
+
+    /// The names in it, in order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).unwrap();
+        let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<_> = entries.map(|entry| name(entry).into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for FullDisk {
+    fn drop(&mut self) {
+        // Lazily: who has a file open there may not be gone yet.
+        let _ = Command::new("umount").args(["-l", &self.0]).status();
+    }
+}
+
+/// How often a test begins anew before it has failed.
+const ATTEMPTS: usize = 20;
+
+/// Runs a test that needs what nobody promises: pages that stay where they are, though the kernel
+/// takes them back when it likes, or a process that stands still. Where it fails it begins anew,
+/// and all that it asserts must hold in one run.
+pub(crate) fn attempts(test: impl Fn()) {
+    for _ in 1..ATTEMPTS {
+        if catch_unwind(AssertUnwindSafe(&test)).is_ok() {
+            return;
+        }
+    }
+    test();
+}
+
+/// Brings these bytes of a file into memory, and no others, and keeps them there as long as the
+/// answer lives and as far as this process may lock.
+pub(crate) fn hold(path: &str, bytes: Range<usize>) -> FileMap {
+    let map = FileMap::open(path).unwrap();
+    // No read-ahead, which would bring in what lies around.
+    map.access(0..map.len(), Pattern::Random).unwrap();
+    if let Err(error) = map.lock(bytes) {
+        println!("pages may leave: {error}");
+    }
+    map
 }
 
 /// A file of so many bytes that is on the disk, and of which no page is in memory; nothing, with a

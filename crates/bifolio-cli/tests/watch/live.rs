@@ -1,7 +1,7 @@
 //! On a terminal: what the screen shows, what the keys do, and that the terminal is as before,
 //! however it ends.
 
-use crate::common::{Dir, code, complaint, run, text};
+use crate::common::{Dir, FullDisk, code, complaint, hold, run, text};
 use crate::terminal::Terminal;
 use crate::{data_and_hole, resident_pages};
 use std::fs::File;
@@ -11,32 +11,47 @@ fn program() -> &'static str {
     env!("CARGO_BIN_EXE_bifolio")
 }
 
+/// Touches what is selected, which has 1 MiB of data: where memory is short pages leave again, so
+/// that it is asked for until all are there at once.
+#[track_caller]
+fn touch_all(terminal: &Terminal) -> String {
+    terminal.key("t");
+    terminal.wait(|shown| {
+        let (is_done, is_there) = (shown.contains("touched "), shown.contains(" 1 MiB in memory"));
+        if is_done && !is_there {
+            terminal.key("t");
+        }
+        is_done && is_there
+    })
+}
+
 #[test]
 fn the_keys_touch_and_evict_pages_and_the_screen_shows_it() {
     let dir = Dir::new();
     let path = data_and_hole(&dir, "data");
     let other = dir.write("other", b"other");
     let Some(terminal) = Terminal::new(100, 30, &dir) else { return };
+    let held = hold(&path, 0..1 << 20);
     terminal.line("echo before");
     terminal.line(&format!("{} watch {path} {other}; echo \"code $?\"", program()));
     terminal.until("1 MiB in memory");
+    drop(held);
     terminal.key("e");
-    let said = terminal.wait(|shown| shown.contains("evicted 1 MiB"));
+    let said = terminal.wait(|shown| {
+        if shown.contains("evicted ") && !shown.contains("evicted 1 MiB") {
+            // Some left by themselves before.
+            drop(hold(&path, 0..1 << 20));
+            terminal.key("e");
+        }
+        shown.contains("evicted 1 MiB")
+    });
     if said.contains("could not go: no disk") {
         println!("skipped: the file system of the temporary directory keeps its pages in memory");
         return;
     }
     terminal.until(" 0 B in memory");
     assert_eq!(resident_pages(&path), 0);
-    terminal.key("t");
-    // Where memory is short pages leave again: asked for until all are there at once.
-    let shown = terminal.wait(|shown| {
-        let (is_done, is_there) = (shown.contains("touched "), shown.contains(" 1 MiB in memory"));
-        if is_done && !is_there {
-            terminal.key("t");
-        }
-        is_done && is_there
-    });
+    let shown = touch_all(&terminal);
     assert!(shown.contains("blank: a hole"), "{shown}");
     // The hole got no pages.
     assert!(resident_pages(&path) * 4096 <= 1 << 20);
@@ -108,6 +123,7 @@ fn any_size_of_the_terminal_will_do() {
     let dir = Dir::new();
     let path = data_and_hole(&dir, "data");
     File::options().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
+    let _held = hold(&path, 0..1 << 20);
     let Some(terminal) = Terminal::new(20, 5, &dir) else { return };
     terminal.line(&format!("{} watch {path}", program()));
     terminal.wait(|shown| shown.starts_with("bifolio watch") && shown.contains('\u{2591}'));
@@ -133,6 +149,7 @@ fn any_size_of_the_terminal_will_do() {
 fn without_colours_the_glyphs_say_all() {
     let dir = Dir::new();
     let path = data_and_hole(&dir, "data");
+    let _held = hold(&path, 0..1 << 20);
     let Some(terminal) = Terminal::new(80, 24, &dir) else { return };
     terminal.line(&format!("NO_COLOR=1 {} watch {path}", program()));
     terminal.until("looks/s");
@@ -180,10 +197,8 @@ fn what_is_recorded_can_be_shown_and_wound() {
     terminal.until("REC");
     terminal.key("e");
     terminal.until("evicted");
-    terminal.key("t");
-    terminal.until("touched 1 MiB");
     // So that the last look is in it.
-    terminal.wait(|shown| shown.contains(" 1 MiB in memory"));
+    touch_all(&terminal);
     terminal.quit();
     terminal.line(&format!("clear; {} watch --replay {record}; echo \"code $?\"", program()));
     terminal.until("replay");
@@ -208,6 +223,55 @@ fn what_is_recorded_can_be_shown_and_wound() {
     let output = run(["watch", "--once", "--replay", &record]);
     assert_eq!(code(&output), 0, "{}", complaint(&output));
     assert!(text(&output).contains("data"), "{}", text(&output));
+}
+
+#[test]
+fn a_key_begins_a_recording_and_ends_it() {
+    let dir = Dir::new();
+    let path = data_and_hole(&dir, "data");
+    let Some(terminal) = Terminal::new(100, 24, &dir) else { return };
+    terminal.line(&format!("{} watch {path}; echo \"code $?\"", program()));
+    terminal.until("looks/s");
+    for name in ["watch-1.jsonl", "watch-2.jsonl"] {
+        terminal.key("r");
+        terminal
+            .wait(|shown| shown.contains(&format!("recording to {name}")) && shown.contains("REC"));
+        // So that there is a look in it.
+        terminal.wait(|_| std::fs::read_to_string(dir.file(name)).unwrap().lines().count() > 1);
+        terminal.key("r");
+        terminal.wait(|shown| {
+            let is_said = shown.contains("recorded ") && shown.contains(&format!(" to {name}"));
+            is_said && !shown.contains("REC")
+        });
+        let output = run(["watch", "--once", "--replay", &dir.file(name)]);
+        assert_eq!(code(&output), 0, "{}", complaint(&output));
+        assert!(text(&output).contains("data"), "{}", text(&output));
+    }
+    // One that is going on is whole when the screen is left.
+    terminal.key("r");
+    terminal.until("recording to watch-3.jsonl");
+    terminal.key("q");
+    terminal.until("code 0");
+    let recorded = std::fs::read_to_string(dir.file("watch-3.jsonl")).unwrap();
+    assert!(recorded.ends_with('\n'), "{recorded}");
+}
+
+#[test]
+fn a_recording_that_fills_the_disk_is_said_and_the_screen_goes_on() {
+    let dir = Dir::new();
+    let path = data_and_hole(&dir, "data");
+    let Some(small) = FullDisk::new(&dir) else { return };
+    let Some(terminal) = Terminal::new(100, 24, &dir) else { return };
+    let record = small.file("record");
+    terminal.line("echo before");
+    terminal.line(&format!("{} watch --record {record} {path}; echo \"code $?\"", program()));
+    let shown = terminal.until("recorded no more");
+    assert!(shown.contains("No space left") && !shown.contains("REC"), "{shown}");
+    // It still follows the file.
+    File::options().write(true).open(&path).unwrap().set_len(3 << 20).unwrap();
+    terminal.until("0 B to 3 MiB");
+    terminal.key("q");
+    terminal.assert_restored("code 0");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Without a terminal: one picture as text or as JSON, and recordings from anywhere.
 
-use crate::common::{Dir, as_nobody, bifolio, code, complaint, run, text};
+use crate::common::{Dir, as_nobody, bifolio, code, complaint, hold, run, text};
 use crate::data_and_hole;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
@@ -50,6 +50,7 @@ fn a_recording_that_is_none_is_refused_with_its_line() {
 fn in_a_pipe_one_picture_is_printed() {
     let dir = Dir::new();
     let path = data_and_hole(&dir, "data");
+    let _held = hold(&path, 0..1 << 20);
     let asked = run(["watch", "--once", &path]);
     let piped = run(["watch", &path]);
     for output in [&asked, &piped] {
@@ -71,6 +72,7 @@ fn in_a_pipe_one_picture_is_printed() {
 fn the_json_has_the_runs_of_every_file() {
     let dir = Dir::new();
     let (path, other) = (data_and_hole(&dir, "data"), dir.write("other", b""));
+    let _held = hold(&path, 0..1 << 20);
     let output = run(["watch", "--json", &path, &other]);
     assert_eq!(code(&output), 0, "{}", complaint(&output));
     let all: Value = serde_json::from_str(&text(&output)).unwrap();

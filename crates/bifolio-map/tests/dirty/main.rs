@@ -17,7 +17,6 @@ mod torture;
 use bifolio_map::{Track, Tracking};
 use scratch::{Scratch, assert_plays, child, scenario};
 use std::ops::Range;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 
 /// The user whom nothing belongs to.
@@ -80,10 +79,7 @@ fn an_ordinary_user_tracks_too() {
         return println!("skipped: this user is the stranger");
     }
     let scratch = Scratch::for_everyone();
-    // The child may not be allowed to run this binary where it lies.
-    let binary = scratch.join("binary");
-    std::fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
-    std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let binary = scratch.copy_of_this();
     let mut stranger = std::process::Command::new(&binary);
     stranger.args(child("stranger").get_args()).env("BIFOLIO_CHILD", "stranger");
     stranger.current_dir("/").uid(STRANGER).gid(STRANGER);

@@ -17,6 +17,7 @@ mod limits;
 mod lost;
 mod media;
 mod refusals;
+mod unmapped;
 
 use bifolio_map::{FileMap, LeaseState, NoRung, Options, Policy, Refusal, Rung, Stable};
 use bifolio_sys::{fault, guard};
@@ -100,6 +101,9 @@ fn scenarios() {
         Some("areas") => limits::areas(),
         Some("fork") => limits::fork(),
         Some("fork-later") => limits::fork_later(),
+        Some("half-moved") => unmapped::half_moved(),
+        Some("never-moved") => unmapped::never_moved(),
+        Some("place-taken") => unmapped::place_taken(),
         Some("full-queue") => limits::full_queue(),
         Some("holder") => lost::holder(),
         Some("no-areas") => limits::no_areas(),

@@ -120,9 +120,7 @@ fn another_users_file_is_refused() {
     let scratch = Scratch::for_everyone();
     let path = scratch.file("file", b"bytes");
     fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
-    let binary = scratch.join("binary");
-    fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
-    fs::set_permissions(&binary, Permissions::from_mode(0o755)).unwrap();
+    let binary = scratch.copy_of_this();
     let mut stranger = Command::new(&binary);
     stranger.args(child("stranger").get_args()).env("BIFOLIO_CHILD", "stranger");
     stranger.env(FILE, &path).current_dir("/").uid(STRANGER).gid(STRANGER);

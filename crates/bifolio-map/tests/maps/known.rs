@@ -3,9 +3,8 @@
 use super::made::{HARD_NAMES, Known, page};
 use super::scratch::{Scratch, assert_plays};
 use bifolio_map::memory::{Backing, Detail, Process, Purpose, Region, Segment, maps, maps_with};
-use std::fs::{self, Permissions};
+use std::fs;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 
 const STRANGER: u32 = 65534;
@@ -193,15 +192,19 @@ pub(crate) fn the_details_agree() {
 #[test]
 pub(crate) fn the_sums_are_those_of_the_kernel() {
     let known = Known::new();
-    let maps = maps(known.id()).unwrap();
-    let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", known.id())).unwrap();
+    if known.made.contains_key("pool") {
+        return println!("skipped: the kernel's sums leave the pool of huge pages out");
+    }
+    let rollup = || fs::read_to_string(format!("/proc/{}/smaps_rollup", known.id())).unwrap();
+    // What is shared changes as other processes come and go: asked until it was the same before and
+    // afterwards.
+    let mut tries = (0..1000).map(|_| (rollup(), maps(known.id()).unwrap(), rollup()));
+    let steady = tries.find(|(before, _, after)| before == after);
+    let (text, maps, _) = steady.expect("the memory of a process that stands still stays so");
     let kernel = |name: &str| -> u64 {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.unwrap().trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
     };
-    if known.made.contains_key("pool") {
-        return println!("skipped: the kernel's sums leave the pool of huge pages out");
-    }
     let sum = maps.total();
     for (name, ours) in [
         ("Rss", sum.resident_bytes),
@@ -227,9 +230,7 @@ fn an_ordinary_user_hears_as_much_of_its_own_processes() {
         return println!("skipped: this user is the stranger");
     }
     let scratch = Scratch::for_everyone();
-    let binary = scratch.join("binary");
-    fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
-    fs::set_permissions(&binary, Permissions::from_mode(0o755)).unwrap();
+    let binary = scratch.copy_of_this();
     let mut user = std::process::Command::new(&binary);
     user.args(["--nocapture", "known::what_", "known::names_", "known::the_"]);
     user.current_dir("/").uid(STRANGER).gid(STRANGER);

@@ -3,8 +3,7 @@
 use super::scratch::{Scratch, assert_plays, child};
 use bifolio_map::memory::{Process, maps, pages_of};
 use bifolio_map::{ErrorKind, Residency, Untold};
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::os::unix::process::CommandExt;
 
 /// The user whom nothing belongs to.
@@ -16,10 +15,7 @@ fn a_stranger_may_not_look() {
         return println!("skipped: this user is the stranger");
     }
     let scratch = Scratch::for_everyone();
-    // The child may not be allowed to run this binary where it lies.
-    let binary = scratch.join("binary");
-    fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
-    fs::set_permissions(&binary, Permissions::from_mode(0o755)).unwrap();
+    let binary = scratch.copy_of_this();
     let mut stranger = std::process::Command::new(&binary);
     stranger.args(child("stranger").get_args()).env("BIFOLIO_CHILD", "stranger");
     stranger.env("BIFOLIO_PROCESS", std::process::id().to_string());

@@ -1,5 +1,5 @@
 //! The smallest FUSE server: one file, whose second half cannot be read, as on a broken disk; it
-//! claims that fs-verity protects it.
+//! claims that fs-verity protects it. What is written to it is on the disk when a gate opens.
 //!
 //! It speaks the kernel's protocol on `/dev/fuse` (`linux/fuse.h`), so it needs no library.
 
@@ -7,10 +7,27 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 /// What the file holds; reading from the middle on is `EIO`.
 pub(crate) struct Content(pub(crate) Vec<u8>);
+
+/// Before it is open no write comes to its end; what is written is forgotten.
+#[derive(Clone, Default)]
+pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+
+    fn pass(&self) {
+        let is_open = self.0.0.lock().unwrap();
+        drop(self.0.1.wait_while(is_open, |is_open| !*is_open).unwrap());
+    }
+}
 
 const ROOT: u64 = 1;
 const FILE: u64 = 2;
@@ -19,6 +36,11 @@ const ENOSYS: i32 = 38;
 
 /// Mounts the server at `directory` and lets it run; `false` where that is not permitted.
 pub(crate) fn serve(content: Content, directory: &Path) -> bool {
+    serve_behind(Gate::default(), content, directory)
+}
+
+/// As [`serve`], with the gate for what is written.
+pub(crate) fn serve_behind(gate: Gate, content: Content, directory: &Path) -> bool {
     let Ok(device) = File::options().read(true).write(true).open("/dev/fuse") else {
         return false;
     };
@@ -28,12 +50,12 @@ pub(crate) fn serve(content: Content, directory: &Path) -> bool {
     mount.arg(directory).stdin(device.try_clone().unwrap());
     let is_mounted = mount.output().is_ok_and(|output| output.status.success());
     if is_mounted {
-        thread::spawn(move || answer_all(&content, device));
+        thread::spawn(move || answer_all(&content, &gate, device));
     }
     is_mounted
 }
 
-fn answer_all(content: &Content, mut device: File) {
+fn answer_all(content: &Content, gate: &Gate, mut device: File) {
     let mut request = vec![0; 1 << 20];
     // It ends with an error when the file system is unmounted.
     while let Ok(len) = device.read(&mut request) {
@@ -46,10 +68,19 @@ fn answer_all(content: &Content, mut device: File) {
             Err(errno) => (-errno, Vec::new()),
         };
         let mut reply = Vec::new();
+        let is_write = opcode == 16;
         reply.extend((16 + payload.len() as u32).to_ne_bytes());
         reply.extend(error.to_ne_bytes());
         reply.extend(&header[8..16]);
         reply.extend(payload);
+        if is_write {
+            let (gate, mut device) = (gate.clone(), device.try_clone().unwrap());
+            thread::spawn(move || {
+                gate.pass();
+                let _ = device.write_all(&reply);
+            });
+            continue;
+        }
         // A request that was interrupted is no more to be answered.
         let _ = device.write_all(&reply);
     }
@@ -80,6 +111,8 @@ fn answer(content: &Content, opcode: u32, node: u64, body: &[u8]) -> Option<Resu
             }
             content.0[start..end].to_vec()
         }
+        // WRITE: all of it.
+        16 => [&body[16..20], &[0; 4]].concat(),
         // IOCTL: whatever is asked, of fs-verity above all, is answered with yes.
         39 => ioctl(body),
         // STATFS: nothing but the number, which is the kernel's own.

@@ -9,6 +9,7 @@ pub(crate) mod lease_time;
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -57,6 +58,18 @@ impl Scratch {
         let path = self.join(name);
         fs::write(&path, content).unwrap();
         path
+    }
+
+    /// A copy of this program that everybody may start, who may not be allowed to where it lies.
+    ///
+    /// Another process writes it: a child of another test that inherits a file open for writing
+    /// would keep it from being started.
+    pub(crate) fn copy_of_this(&self) -> PathBuf {
+        let (program, copy) = (std::env::current_exe().unwrap(), self.join("program"));
+        let copied = Command::new("cp").arg(program).arg(&copy).status();
+        assert!(copied.unwrap().success());
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+        copy
     }
 }
 

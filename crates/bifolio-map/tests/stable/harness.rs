@@ -13,11 +13,10 @@ use crate::scratch::{Scratch, assert_plays, can_mount, child, mounting_child, pa
 use bifolio_map::{FileMap, FileSystem, Policy, Rung, Stable};
 use bifolio_sys::fs::file_system;
 use bifolio_sys::process::geteuid;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -72,15 +71,7 @@ impl Programme {
 
     fn play_as(&self, user: Option<u32>, directory: &Path) {
         let scratch = Scratch::for_everyone();
-        // The other user may not be allowed to run this binary where it lies.
-        let binary = scratch.join("binary");
-        // By a process: a child that another thread forks meanwhile would inherit the descriptor
-        // that writes it, and what is open to be written cannot be run.
-        let mut copy = Command::new("cp");
-        assert!(
-            copy.arg(std::env::current_exe().unwrap()).arg(&binary).status().unwrap().success()
-        );
-        fs::set_permissions(&binary, Permissions::from_mode(0o755)).unwrap();
+        let binary = scratch.copy_of_this();
         let defences = self.defences.iter().map(|defence| defence.name);
         for name in defences.chain(self.others.iter().map(|(name, _)| *name)) {
             let own = directory.join(format!("{name}-{}", user.unwrap_or(0)));

@@ -124,16 +124,41 @@ fn a_signal_that_was_sent_is_no_fault() {
 
 /// Has ioctl(2) refused from now on, as a kernel before 6.11 or a sandbox would refuse the query.
 pub(crate) fn refuse_ioctl() {
-    const LOAD_NUMBER: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
-    const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
-    const RETURN: u16 = 0x06; // BPF_RET | BPF_K
-    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let mut steps = [
-        step(LOAD_NUMBER, 0, 0, 0),
+    install(&mut [
+        step(LOAD, 0, 0, NUMBER),
         step(JUMP_IF_EQUAL, 0, 1, libc::SYS_ioctl as u32),
         step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOTTY as u32),
         step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
+    ]);
+}
+
+/// Has madvise(2) refuse to populate from now on, as a kernel before 5.14 does.
+pub(crate) fn refuse_to_populate() {
+    install(&mut [
+        step(LOAD, 0, 0, NUMBER),
+        step(JUMP_IF_EQUAL, 0, 4, libc::SYS_madvise as u32),
+        step(LOAD, 0, 0, THIRD_ARGUMENT),
+        step(JUMP_IF_EQUAL, 1, 0, libc::MADV_POPULATE_READ as u32),
+        step(JUMP_IF_EQUAL, 0, 1, libc::MADV_POPULATE_WRITE as u32),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EINVAL as u32),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]);
+}
+
+const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+
+/// Where the number of the call stands in `struct seccomp_data`.
+const NUMBER: u32 = 0;
+/// Where the low half of `args[2]` stands.
+const THIRD_ARGUMENT: u32 = 32;
+
+fn step(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code, jt, jf, k }
+}
+
+fn install(steps: &mut [libc::sock_filter]) {
     let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
     unsafe {
         assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);

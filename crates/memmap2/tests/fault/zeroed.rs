@@ -26,6 +26,7 @@ pub(crate) const SCENARIOS: &[(&str, fn())] = &[
     ("zero-many", zero_many),
     ("zero-together", zero_together),
     ("zero-grown", zero_grown),
+    ("zero-older", zero_older),
     ("zero-fork", zero_fork),
     ("zero-exec", zero_exec),
     ("zero-unmap", zero_unmap),
@@ -216,6 +217,26 @@ fn only_the_page_that_was_touched_is_replaced() {
     run("zero-grown", Some("zero")).assert_lived();
 }
 
+/// Without MADV_POPULATE_READ and MADV_POPULATE_WRITE nobody tells whether a page can be had now.
+fn zero_older() {
+    crate::others::refuse_to_populate();
+    let map = unsafe { memmap2::Mmap::map(&four_pages().file) }.unwrap();
+    let answer = bifolio_sys::fault::bring_in(map.as_ptr() as usize, false);
+    assert_eq!(answer, Err(bifolio_sys::Errno::INVAL), "it is not refused");
+    zero_read();
+    zero_write();
+    zero_private();
+    zero_grown();
+    assert_eq!(take_faults().list.len(), 1);
+    zero_threads();
+}
+
+#[test]
+fn kernels_that_cannot_be_asked_for_a_page_put_zeros_too() {
+    let end = run("zero-older", Some("zero")).assert_lived();
+    end.assert_said(&["cannot read ", "; it reads as zeros now"]);
+}
+
 fn zero_fork() {
     let (scratch, map) = read();
     scratch.file.set_len(0).unwrap();
@@ -384,7 +405,11 @@ fn a_program_with_rights_of_its_own_is_not_told_by_its_environment() {
         return println!("skipped: this needs two users");
     }
     let program = Scratch::with(b"").path.with_extension("set-user");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // By another process: a child of another test that inherits a file open for writing would keep
+    // it from being started.
+    let mut cp = std::process::Command::new("cp");
+    let copied = cp.arg(std::env::current_exe().unwrap()).arg(&program).status();
+    assert!(copied.unwrap().success());
     std::os::unix::fs::chown(&program, Some(65534), None).unwrap();
     std::fs::set_permissions(&program, Permissions::from_mode(0o4755)).unwrap();
     let mut stranger = command(&program, "elevated", Some("zero"));

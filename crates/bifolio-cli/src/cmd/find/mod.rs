@@ -36,8 +36,8 @@ const THREAD_BYTES_MIN: usize = 4 * PIECE_BYTES_MAX;
 /// Holes are not read.
 ///
 /// A file that another process shortens meanwhile is an error and not a crash: what was found
-/// before is printed. The exit code is 0 where something was found, 1 where nothing was, 2 for an
-/// error, and 3 where some of the files could not be read and others were.
+/// before is printed. The exit code is 0 where something was found, 1 where nothing was, and 2
+/// where a file could not be read to its end, whatever was found in the others.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// What to look for: these very bytes
@@ -91,31 +91,15 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
     let finder = Finder::new(args)?;
-    let (mut has_found, mut failures, mut unread) = (false, 0, 0);
+    let mut has_found = false;
     for path in &args.files {
-        let input = match Input::open(path) {
-            Ok(input) => input,
-            Err(failure) => {
-                console.report(&failure)?;
-                unread += 1;
-                continue;
-            }
-        };
-        match finder.search(path, input, console) {
+        match Input::open(path).and_then(|input| finder.search(path, input, console)) {
             Ok(count) => has_found |= count > 0,
             Err(failure @ Failure::Output(_)) => return Err(failure),
-            Err(failure) => {
-                console.report(&failure)?;
-                failures += 1;
-            }
+            Err(failure) => console.report(&failure)?,
         }
     }
-    Ok(match (failures, unread) {
-        (0, 0) if has_found => Exit::Success,
-        (0, 0) => Exit::False,
-        (0, _) if unread < args.files.len() => Exit::Partial,
-        _ => Exit::Error,
-    })
+    Ok(if has_found { Exit::Success } else { Exit::False })
 }
 
 struct Finder<'a> {

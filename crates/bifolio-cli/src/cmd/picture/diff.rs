@@ -1,11 +1,30 @@
 //! Two moments in one picture: what is in memory now and was not, and the other way round.
 
 use super::scene::{Area, Scene};
-use super::snapshot::{Place, Snapshot, State};
+use super::snapshot::{Place, Snapshot, State, Subject};
 use super::tint::Tint;
 use crate::bytes::human;
 use crate::cell::{Cell, Counts};
+use crate::failure::Failure;
 use std::collections::BTreeSet;
+
+/// Refuses what has nothing in common to be compared by.
+pub(super) fn check(before: &Snapshot, after: &Snapshot) -> Result<(), Failure> {
+    let what = |snapshot: &Snapshot| match snapshot.subject {
+        Subject::File => "a file",
+        Subject::Process => "a process",
+    };
+    let pages = [before.page_bytes, after.page_bytes].map(human);
+    let differ = if before.subject != after.subject {
+        format!("BEFORE is of {}, AFTER of {}", what(before), what(after))
+    } else if before.page_bytes != after.page_bytes {
+        format!("BEFORE has pages of {}, AFTER of {}", pages[0], pages[1])
+    } else {
+        return Ok(());
+    };
+    Err(Failure::message(format!("--diff: {differ}"))
+        .with_help("compare two moments of one file, or of one process"))
+}
 
 /// The later moment, in the colours of what has changed since the earlier one.
 ///
@@ -117,6 +136,22 @@ mod tests {
             Tint::Is(_) => '!',
         };
         scene.areas.iter().map(|area| area.cells.iter().map(glyph).collect()).collect()
+    }
+
+    #[test]
+    fn what_has_nothing_in_common_is_not_compared() {
+        let before = snapshot(vec![place(0, "#")]);
+        assert!(check(&before, &before).is_ok());
+        let process = Snapshot { subject: Subject::Process, ..before.clone() };
+        let larger = Snapshot { page_bytes: 16384, ..before.clone() };
+        for (before, after, said) in [
+            (&before, &process, "BEFORE is of a file, AFTER of a process"),
+            (&process, &before, "BEFORE is of a process, AFTER of a file"),
+            (&before, &larger, "BEFORE has pages of 4 KiB, AFTER of 16 KiB"),
+        ] {
+            let refused = check(before, after).unwrap_err().to_string();
+            assert_eq!(refused, format!("--diff: {said}"));
+        }
     }
 
     #[test]

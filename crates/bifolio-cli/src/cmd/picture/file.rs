@@ -1,7 +1,7 @@
 //! The pages of a file, and what the pages of anything are kept as.
 
 use super::scene::cell_bytes;
-use super::snapshot::{Place, Snapshot, State};
+use super::snapshot::{Place, Snapshot, State, Subject};
 use crate::bytes::{grouped, human};
 use crate::cell::Counts;
 use crate::failure::Failure;
@@ -35,7 +35,8 @@ pub(super) fn of_file(path: &Path, cells_max: u64) -> Result<Snapshot, Failure> 
         cells: answers.iter().zip(empty).map(|(&answer, hole)| state(answer, hole)).collect(),
     };
     let notes = notes(&place, page_bytes);
-    Ok(Snapshot { title: name, page_bytes, cell_bytes: cell, areas: vec![place], notes })
+    let areas = vec![place];
+    Ok(Snapshot { subject: Subject::File, title: name, page_bytes, cell_bytes: cell, areas, notes })
 }
 
 /// The whole cells of a range, and the rest: cut into equal parts, as many as there are, whole

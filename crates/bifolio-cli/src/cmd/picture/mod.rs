@@ -85,8 +85,9 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
                 return Err(Failure::message("--diff draws, and keeps no state")
                     .with_help("write it as .svg or .png"));
             }
-            let [before, after] = [&moments[0], &moments[1]].map(|path| Snapshot::load(path));
-            (draw(&diff::diff(&before?, &after?), format, args.theme)?, Exit::Success)
+            let (before, after) = (Snapshot::load(&moments[0])?, Snapshot::load(&moments[1])?);
+            diff::check(&before, &after)?;
+            (draw(&diff::diff(&before, &after), format, args.theme)?, Exit::Success)
         }
         None => {
             let snapshot = take(args)?;

@@ -2,7 +2,7 @@
 
 use super::file::{state, whole_cells};
 use super::scene::cell_bytes;
-use super::snapshot::{Place, Snapshot, State};
+use super::snapshot::{Place, Snapshot, State, Subject};
 use crate::bytes::{counted, human};
 use crate::failure::Failure;
 use crate::name::shown;
@@ -57,7 +57,8 @@ pub(super) fn of_process(
     }
     let name = program_name(pid);
     let title = format!("{name} ({pid})");
-    Ok(Snapshot { title, page_bytes, cell_bytes: cell, areas, notes })
+    let subject = Subject::Process;
+    Ok(Snapshot { subject, title, page_bytes, cell_bytes: cell, areas, notes })
 }
 
 /// Whether nothing can be there.

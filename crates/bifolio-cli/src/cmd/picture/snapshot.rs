@@ -3,9 +3,10 @@
 //!
 //! # The document
 //!
-//! `{"schema": 1, "picture": {"title", "page_bytes", "cell_bytes", "areas", "notes"}}`. An area has
-//! `label`, `title`, `start` (a string in hexadecimal), `len_bytes` and `runs`: so many `cells` in
-//! one state, which is `pages` by state, or `null` where the kernel did not tell, and `hole`.
+//! `{"schema": 1, "picture": {"subject", "title", "page_bytes", "cell_bytes", "areas", "notes"}}`,
+//! and the subject is `file` or `process`. An area has `label`, `title`, `start` (a string in
+//! hexadecimal), `len_bytes` and `runs`: so many `cells` in one state, which is `pages` by state,
+//! or `null` where the kernel did not tell, and `hole`.
 
 use super::scene::{Area, Scene};
 use super::tint::Tint;
@@ -23,11 +24,20 @@ const CELLS_MAX: u64 = 4 << 18;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Snapshot {
+    pub(super) subject: Subject,
     pub(super) title: String,
     pub(super) page_bytes: u64,
     pub(super) cell_bytes: u64,
     pub(super) areas: Vec<Place>,
     pub(super) notes: Vec<String>,
+}
+
+/// What has the pages: places are offsets of the one, and addresses of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Subject {
+    File,
+    Process,
 }
 
 /// A file, or a region of a process.
@@ -211,6 +221,7 @@ pub(super) mod tests {
 
     pub(in super::super) fn snapshot(areas: Vec<Place>) -> Snapshot {
         Snapshot {
+            subject: Subject::File,
             title: "a file".into(),
             page_bytes: 4096,
             cell_bytes: 4096,
@@ -229,6 +240,7 @@ pub(super) mod tests {
         let text = String::from_utf8(json).unwrap();
         for (from, to, what) in [
             ("\"schema\":1", "\"schema\":2", "newer"),
+            ("\"file\"", "\"folder\"", "folder"),
             ("\"cells\":2", "\"cells\":3", "as many cells"),
             ("\"cells\":2", "\"cells\":99999999", "more cells"),
             ("4096,\"areas\"", "4097,\"areas\"", "power of two"),

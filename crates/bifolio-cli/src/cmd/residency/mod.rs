@@ -14,11 +14,13 @@ use crate::select::look::{Passed, Subject};
 use crate::select::survey::{Effort, Seen, survey};
 use crate::select::walk::{Found, Identity, Walk};
 use crate::select::{Once, Selection, needed};
+use bifolio::memory::{self, CachedFacts};
 use bifolio::page::page_size;
 use bifolio::{Residency, Untold};
 use serde::Serialize;
 use snapshot::{Record, Snapshot};
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -31,7 +33,7 @@ use totals::Totals;
 /// does not tell is unknown, shown as `?`, and the exit code is 3: of a file that you neither own
 /// nor may write it does not tell which pages are in memory.
 ///
-/// Of vmtouch's options -p -m -i -I -b -0 -f -F -v have their meaning here, -t -e -l are the
+/// Of vmtouch's options -p -m -i -I -b -0 -f -F -v -q have their meaning here, -t -e -l are the
 /// commands touch, evict and lock, and -h is --count-links.
 #[derive(clap::Args, Debug)]
 #[command(group(needed(&["restore"])))]
@@ -46,6 +48,10 @@ pub(crate) struct Args {
     /// Show of each file the pages in each state too; with --json also its cells
     #[arg(long, short = 'v', conflicts_with = "summary")]
     verbose: bool,
+
+    /// Say nothing but what went wrong: the exit code tells whether all is known
+    #[arg(long, short = 'q', conflicts_with_all = ["json", "summary", "verbose"])]
+    quiet: bool,
 
     /// Write the answer as JSON
     #[arg(long)]
@@ -78,21 +84,16 @@ struct Look {
 
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
     if let Some(path) = &args.restore {
-        return restore::run(path, args.json, console);
+        return restore::run(path, args, console);
     }
-    let cells_max = match (args.summary, args.json) {
-        (true, _) => 0,
-        (_, true) => {
-            if args.verbose {
-                60
-            } else {
-                0
-            }
-        }
-        _ => (console.columns() / 4).clamp(10, 60),
+    let has_rows = !args.summary && !args.quiet;
+    let cells_max = match (has_rows, args.json) {
+        (true, false) => (console.columns() / 4).clamp(10, 60),
+        (true, true) if args.verbose => 60,
+        _ => 0,
     };
     let mut walk = Walk::new(&args.selection)?;
-    let is_sum_only = args.summary && args.save.is_none();
+    let is_sum_only = !has_rows && args.save.is_none();
     let look = |found: Seen<Found>| {
         let found = found?;
         let look = look(&found, args, cells_max)?;
@@ -106,11 +107,12 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
         once: Once::new(&args.selection),
         snapshot: args.save.as_ref().map(|_| Snapshot::new(page_bytes)).transpose()?,
         totals: Totals::default(),
+        has_rows,
         files: vec![],
         states: BTreeSet::new(),
         columns: cells_max,
     };
-    survey(&mut walk, Effort::Cores, look, |seen| match seen {
+    let mut add = |seen: Seen<(Option<Found>, Result<Look, Passed>)>| match seen {
         Ok((found, Ok(look))) => report.add(found.as_ref(), look, console),
         Ok((_, Err(passed))) => {
             report.pass(passed);
@@ -120,7 +122,22 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Exit, Failure> {
             report.totals.failed_files += 1;
             console.report(&failure)
         }
-    })?;
+    };
+    if cells_max == 0 && args.save.is_none() {
+        let range = args.selection.range.clone().unwrap_or(0..u64::MAX);
+        memory::cached_files(&mut walk, name, range, |found, facts| {
+            let Some(facts) = facts else { return add(look(found)) };
+            add(found.and_then(|found| match facts {
+                Ok(facts) => {
+                    let look = Look::of(&facts, &args.selection);
+                    Ok(((!is_sum_only).then_some(found), look))
+                }
+                Err(error) => Err(found.failed(error.into())),
+            }))
+        })?;
+    } else {
+        survey(&mut walk, Effort::Cores, look, add)?;
+    }
     report.totals.directories = walk.directories;
     report.totals.add_left_out(walk.left_out);
     report.finish(console)
@@ -174,12 +191,43 @@ fn look(found: &Found, args: &Args, cells_max: usize) -> Result<Result<Look, Pas
     }))
 }
 
+/// What a file is called that was found in a directory.
+fn name(found: &Seen<Found>) -> Option<(&Path, &OsStr)> {
+    found.as_ref().ok()?.in_directory()
+}
+
+impl Look {
+    /// What can be said by the facts of a file that was found in a directory.
+    fn of(facts: &CachedFacts, selection: &Selection) -> Result<Look, Passed> {
+        if !facts.is_regular {
+            return Err(Passed::Special);
+        }
+        if selection.max_size.is_some_and(|max| facts.len_bytes > max) {
+            return Err(Passed::Larger);
+        }
+        let part = selection.part(facts.len_bytes);
+        Ok(Look {
+            identity: facts.identity,
+            links: facts.links,
+            size_bytes: facts.len_bytes,
+            offset: part.start,
+            len_bytes: part.end - part.start,
+            residency: facts.residency,
+            cells: vec![],
+            modified: facts.modified,
+            present: vec![],
+        })
+    }
+}
+
 /// What is written, and the sums.
 struct Report<'a> {
     args: &'a Args,
     once: Once,
     snapshot: Option<Snapshot>,
     totals: Totals,
+    /// Whether each file is told of.
+    has_rows: bool,
     files: Vec<Document>,
     states: BTreeSet<Cell>,
     columns: usize,
@@ -205,7 +253,7 @@ impl Report<'_> {
             let path = std::path::absolute(&path).map_err(|error| Failure::file(&path, error))?;
             snapshot.add(&Record::new(path, look.size_bytes, look.modified, &look.present))?;
         }
-        if self.args.summary {
+        if !self.has_rows {
             return Ok(());
         }
         if self.args.json {
@@ -266,6 +314,9 @@ impl Report<'_> {
             (Some(snapshot), Some(path)) => Some((snapshot.save(path)?, path)),
             _ => None,
         };
+        if self.args.quiet {
+            return Ok(Exit::Success);
+        }
         if self.args.json {
             #[derive(Serialize)]
             struct All<'a> {
@@ -274,7 +325,7 @@ impl Report<'_> {
                 files: Option<&'a [Document]>,
                 totals: &'a Totals,
             }
-            let files = (!self.args.summary).then_some(&*self.files);
+            let files = self.has_rows.then_some(&*self.files);
             let page_bytes = page_size().bytes() as u64;
             console.json(&All { page_bytes, files, totals: &self.totals })?;
             return Ok(Exit::Success);

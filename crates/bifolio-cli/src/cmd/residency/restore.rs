@@ -2,6 +2,7 @@
 //!
 //! It reads what is absent and nothing else, and never writes.
 
+use super::Args;
 use super::snapshot::{self, Record, nanoseconds};
 use crate::bytes::{counted, human};
 use crate::console::Console;
@@ -43,7 +44,7 @@ struct Changed {
     is_newer: bool,
 }
 
-pub(super) fn run(path: &Path, as_json: bool, console: &mut Console) -> Result<Exit, Failure> {
+pub(super) fn run(path: &Path, args: &Args, console: &mut Console) -> Result<Exit, Failure> {
     let start = Instant::now();
     let records = snapshot::read(path)?;
     let total = records.iter().flat_map(|record| record.ranges(u64::MAX));
@@ -65,9 +66,9 @@ pub(super) fn run(path: &Path, as_json: bool, console: &mut Console) -> Result<E
     }
     drop(progress);
     restored.seconds = start.elapsed().as_secs_f64();
-    if as_json {
+    if args.json {
         console.json(&restored)?;
-    } else {
+    } else if !args.quiet {
         restored.print(console)?;
     }
     Ok(Exit::Success)

@@ -6,7 +6,7 @@ use crate::console::Console;
 use crate::failure::Failure;
 use crate::select::walk::LeftOut;
 use bifolio::page::page_size;
-use bifolio::{Residency, Untold};
+use bifolio::{CacheState, Residency, Untold};
 use serde::Serialize;
 use std::io::Write;
 
@@ -20,10 +20,10 @@ pub(super) struct Totals {
     pub(super) total_pages: u64,
     pub(super) resident_pages: u64,
     pub(super) resident_bytes: u64,
-    /// Of the files whose cache the kernel describes, as for the next two.
-    pub(super) dirty_pages: u64,
-    pub(super) writeback_pages: u64,
-    pub(super) evicted_pages: u64,
+    /// `null` where the kernel does not tell them of every one of these files, as for the next two.
+    dirty_pages: Sum,
+    writeback_pages: Sum,
+    evicted_pages: Sum,
     pub(super) unknown_files: u64,
     pub(super) unknown_bytes: u64,
     /// Files that could not be looked at: each was reported.
@@ -31,6 +31,22 @@ pub(super) struct Totals {
     pub(super) left_out: Left,
     #[serde(skip)]
     untold: Vec<Untold>,
+}
+
+/// A sum; nothing where a part of it is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct Sum(Option<u64>);
+
+impl Default for Sum {
+    fn default() -> Sum {
+        Sum(Some(0))
+    }
+}
+
+impl Sum {
+    fn add(&mut self, more: Option<u64>) {
+        self.0 = self.0.zip(more).map(|(sum, more)| sum + more);
+    }
 }
 
 /// What was found and not counted, on purpose.
@@ -53,11 +69,14 @@ impl Totals {
                 self.total_pages += pages.total_pages;
                 self.resident_pages += pages.resident_pages;
                 self.resident_bytes += pages.resident_bytes();
-                if let Some(cache) = pages.cache {
-                    self.dirty_pages += cache.dirty_pages;
-                    self.writeback_pages += cache.writeback_pages;
-                    self.evicted_pages += cache.evicted_pages;
-                }
+                // Of no pages all is known, whoever was asked.
+                let cache = |of: fn(&CacheState) -> u64| match pages.total_pages {
+                    0 => Some(0),
+                    _ => pages.cache.as_ref().map(of),
+                };
+                self.dirty_pages.add(cache(|cache| cache.dirty_pages));
+                self.writeback_pages.add(cache(|cache| cache.writeback_pages));
+                self.evicted_pages.add(cache(|cache| cache.evicted_pages));
                 return;
             }
             Residency::Unknown(reason) => reason,
@@ -107,19 +126,23 @@ impl Totals {
     }
 
     fn print_known(&self, console: &mut Console) -> Result<(), Failure> {
-        let mut line = |name: &str, pages: u64, note: &str| {
+        let line = |pages: u64| {
             let bytes = human(pages.saturating_mul(page_size().bytes() as u64));
-            writeln!(console, "  {name:<15} {bytes} in {}{note}", counted(pages, "page"))
+            format!("{bytes} in {}", counted(pages, "page"))
         };
-        line("in memory", self.resident_pages, &share(self.resident_pages, self.total_pages))?;
-        for (name, pages) in [
+        let share = share(self.resident_pages, self.total_pages);
+        writeln!(console, "  in memory       {}{share}", line(self.resident_pages))?;
+        for (name, Sum(pages)) in [
             ("newer than disk", self.dirty_pages),
             ("being written", self.writeback_pages),
             ("pushed out", self.evicted_pages),
         ] {
-            if pages > 0 {
-                line(name, pages, "")?;
-            }
+            let text = match pages {
+                Some(0) => continue,
+                Some(pages) => line(pages),
+                None => "unknown".to_owned(),
+            };
+            writeln!(console, "  {name:<15} {text}")?;
         }
         Ok(())
     }

@@ -115,6 +115,12 @@ impl Model {
         self.is_changed |= self.grid.update(id, window, cells);
     }
 
+    /// Takes the moment of a recording, which shows even where all is as at the one before.
+    pub(super) fn set_moment(&mut self, moment: Option<Position>) {
+        self.is_changed |= moment != self.replay;
+        self.replay = moment;
+    }
+
     /// Takes the counters of a moment.
     pub(super) fn set_counters(&mut self, at_ms: u64, counters: Counters) {
         self.is_changed = true;

@@ -87,3 +87,47 @@ pub(super) fn unusable(error: std::io::Error) -> Failure {
     Failure::message(format!("the terminal cannot be drawn on: {error}"))
         .with_help("--once prints one picture as text")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Screen;
+    use std::process::Command;
+
+    /// The variable that has this program panic on the screen.
+    const PANIC: &str = "BIFOLIO_PANIC_ON_SCREEN";
+
+    /// Does nothing but in a child, whose terminal is that of script(1).
+    #[test]
+    fn scenario() {
+        if std::env::var_os(PANIC).is_some() {
+            let mut screen = Screen::take().unwrap();
+            screen.terminal.draw(|frame| frame.render_widget("drawn", frame.area())).unwrap();
+            panic!("in the middle of it");
+        }
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_is_told() {
+        let program = std::env::current_exe().unwrap();
+        let line = format!(
+            "stty rows 24 cols 80; stty -g; {} --exact {}::scenario --nocapture; stty -g",
+            program.display(),
+            module_path!().split_once("::").unwrap().1,
+        );
+        let mut script = Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).env(PANIC, "").env("TERM", "xterm");
+        let Ok(output) = script.stdin(std::process::Stdio::null()).output() else {
+            return println!("skipped: script(1) is not here");
+        };
+        let shown = String::from_utf8_lossy(&output.stdout);
+        let at = |text: &str| shown.find(text).unwrap_or_else(|| panic!("{text:?}: {shown:?}"));
+        let (other, own) = (at("\u{1b}[?1049h"), at("\u{1b}[?1049l"));
+        let (drawn, told) = (at("drawn"), at("in the middle of it"));
+        assert!(other < drawn && drawn < own && own < told, "{shown:?}");
+        // Raw no more, which is told by what stty(1) says of it.
+        let settings: Vec<_> =
+            shown.lines().filter(|line| line.matches(':').count() > 20).collect();
+        assert_eq!(settings.len(), 2, "{shown:?}");
+        assert_eq!(settings[0].trim(), settings[1].trim());
+    }
+}

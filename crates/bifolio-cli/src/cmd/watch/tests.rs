@@ -286,6 +286,13 @@ fn what_is_recorded_is_shown_again_and_can_be_wound() {
     let after = shown(&mut again, 100, 14);
     // All but the title, which says where the recording is, and the numbers.
     assert_eq!(after[1..8], before[1..8], "{after:#?}\n{before:#?}");
+    // Every moment is drawn, whether or not more than its number is new.
+    for frame in 1..frames {
+        again.model.is_changed = false;
+        again.wind(1, 0..3);
+        assert!(again.model.is_changed, "frame {frame} of {frames}");
+    }
+    assert_eq!(again.source.position().unwrap().frame, frames - 1);
     again.wind(i64::MAX, 0..3);
     assert_eq!(again.source.position().unwrap().frame, frames - 1);
     again.wind(i64::MIN, 0..3);

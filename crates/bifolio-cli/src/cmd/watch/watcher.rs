@@ -130,7 +130,7 @@ impl Watcher {
     }
 
     fn show_moment(&mut self, rows: Range<usize>) {
-        self.model.replay = self.source.position();
+        self.model.set_moment(self.source.position());
         if let (Some(counters), Some(at)) = (self.source.counters(), self.source.position()) {
             self.model.set_counters(at.at_ms, counters);
         }
