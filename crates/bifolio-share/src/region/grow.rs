@@ -1,12 +1,12 @@
 //! Growth while others use the region. Nothing is mapped again: the addresses of all that it may
 //! become are taken at once, and the file grows under them.
 //!
-//! One at a time, by a lock that the kernel gives up with its holder: 1. memory is allocated behind
-//! the end of the file; 2. `len` is raised. Whoever dies before 2 leaves a file that is longer than
-//! `len` tells, where the next one goes on. One at a time, because an allocation that fails takes
-//! back what it finds unused in its range, also what another has allocated there.
+//! First memory is allocated behind the end of the file, then `len` is raised. Whoever dies between
+//! the two leaves a file that is longer than `len` tells, where the next one goes on. Any number
+//! may do it at once: `len` only grows, and an allocation that fails takes nothing away that
+//! another made in the same range (`shmem_fallocate` marks what it finds there as in use).
 
-use super::{Region, lock};
+use super::Region;
 use crate::error::{ErrorKind, Operation, Result};
 use bifolio_sys::fs;
 use std::sync::atomic::Ordering::SeqCst;
@@ -15,8 +15,8 @@ impl Region {
     /// Gives it room for at least `len` bytes; does nothing where it has. Nothing moves, and all
     /// who share it have the new room at once.
     ///
-    /// The memory is there when this returns, so that no use of it meets a full `/dev/shm`. A
-    /// thread or process that grows the same region at the same time is waited for.
+    /// The memory is there when this returns, so that no use of it meets a full `/dev/shm`. Threads
+    /// and processes may grow it at once: it becomes as long as the longest asked for.
     ///
     /// # Errors
     ///
@@ -54,13 +54,12 @@ impl Region {
         // Whole pages, as far as the maximum permits.
         let page = self.0.loss.page() as u64;
         let total = total.next_multiple_of(page).min(self.0.header.max_len);
-        let _alone = lock::change(GROW, &self.0.place, self.fd())?;
         let refused = |error: bifolio_map::Error| self.refused(GROW, &error).with_range(has..len);
-        // From the end of the file on: up to there another may have allocated it.
         let stat = fs::fstat(self.fd()).map_err(|errno| self.errno(GROW, errno))?;
         if (stat.st_size as u64) < self.0.total() {
             return Err(self.error(GROW, ErrorKind::Lost));
         }
+        // From the end of the file on: up to there it is allocated.
         self.0.map.refresh().map_err(refused)?;
         self.0.map.grow(total as usize).map_err(refused)?;
         self.0.live().fetch_max(total, SeqCst);

@@ -207,7 +207,7 @@ fn remove(place: &Place, path: &Path, is_unfinished: bool) -> Result<bool> {
 fn unlink(place: &Place, file: BorrowedFd<'_>) -> Result<bool> {
     const UNLINK: Operation = Operation::Unlink;
     let path = place.c_path(UNLINK)?;
-    let _alone = lock::change(UNLINK, place, file)?;
+    let _alone = lock::unlinking(UNLINK, place, file)?;
     if !place.leads_to(UNLINK, file)? {
         return Ok(false);
     }

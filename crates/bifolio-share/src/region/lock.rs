@@ -1,5 +1,5 @@
-//! Locks of regions on bytes of their file: that somebody is attached, and that somebody changes
-//! its length or its name. They belong to open file descriptions, so that the kernel gives them up
+//! Locks of regions on bytes of their file: that somebody is attached, and that somebody takes
+//! its name away. They belong to open file descriptions, so that the kernel gives them up
 //! when a process ends, however it ends.
 
 use crate::error::{Error, Operation, Result};
@@ -14,8 +14,8 @@ use std::thread;
 
 /// Read by all who have the region mapped, written by who removes what nobody has.
 const ATTACHED: u64 = 1 << 61;
-/// Written by who changes the length of the file, or takes its name away.
-const CHANGING: u64 = ATTACHED + 1;
+/// Written by who takes its name away.
+const UNLINKING: u64 = ATTACHED + 1;
 const ONE: NonZeroU64 = NonZeroU64::MIN;
 
 /// Whether the file is marked as in use now by this description; not while another removes it.
@@ -33,12 +33,15 @@ pub(super) fn is_attached(file: impl AsFd) -> Result<bool, Errno> {
     fcntl_ofd_getlk(file, LockType::Write, ATTACHED, ONE).map(|lock| lock != LockType::None)
 }
 
-/// Has no other process change length or name until the answer is dropped: waits for one that
-/// does.
-pub(super) fn change(operation: Operation, place: &Place, file: BorrowedFd<'_>) -> Result<OwnedFd> {
+/// Has nobody else take the name away until the answer is dropped: waits for one that does.
+pub(super) fn unlinking(
+    operation: Operation,
+    place: &Place,
+    file: BorrowedFd<'_>,
+) -> Result<OwnedFd> {
     let fail = |errno| Error::from_errno(operation, place, errno);
     let own = reopen(file, OFlags::RDWR).map_err(fail)?;
-    while !is_taken(fcntl_ofd_setlk(&own, LockType::Write, CHANGING, ONE)).map_err(fail)? {
+    while !is_taken(fcntl_ofd_setlk(&own, LockType::Write, UNLINKING, ONE)).map_err(fail)? {
         thread::yield_now();
     }
     Ok(own)

@@ -77,7 +77,7 @@ fn a_failed_growth_takes_nothing_from_others() {
                 assert_eq!(region.grow(1 << 29).unwrap_err().kind(), ErrorKind::NoSpace);
             }
         });
-        for len in (1 << 16..6 << 20).step_by(1 << 16) {
+        for len in (1 << 16..6 << 20).step_by(1 << 13) {
             // The greedy one may have everything at this moment.
             while region.grow(len).is_err() {}
         }
