@@ -13,6 +13,7 @@ mod region;
 
 pub use arena::{Arena, Reserved, Sweep, Usage};
 pub use bifolio_derive::Shared;
+pub use bifolio_sync as sync;
 pub use bifolio_sync::{Fingerprint, Shared};
 pub use directory::Directory;
 pub use error::{Error, ErrorKind, Operation, Result};
