@@ -55,6 +55,9 @@ impl Region {
     pub fn list() -> Result<Vec<Listed>> {
         let mut found = Vec::new();
         for (name, path) in entries(Path::new(SHM), Operation::List)? {
+            if is_unfinished(&name) {
+                continue;
+            }
             let Ok(file) = open(&path, OFlags::RDONLY) else { continue };
             let place = Place::Name(Arc::from(name));
             match look(&place, &file) {

@@ -114,7 +114,11 @@ fn scribbling_gives_errors() {
     });
     let (mut done, mut refused, mut damaged) = (0_u32, 0_u32, 0_u32);
     let mut count = |is_done| if is_done { done += 1 } else { refused += 1 };
-    for _ in 0..100_000 {
+    for turn in 0..10_000_000 {
+        // On a busy machine the other does not get to run for long.
+        if turn >= 100_000 && damaged > 0 {
+            break;
+        }
         let offset = random.below(1 << 19) as usize;
         match random.below(5) {
             0 => count(bytes.load::<[u8; 100]>(offset).is_ok()),

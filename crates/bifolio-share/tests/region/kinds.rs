@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::sync::atomic::Ordering::SeqCst;
 
-use bifolio_map::{Access, AccessMut};
+use bifolio_map::{Access, AccessMut, Advice, Errno, HugePages, Misplaced, NumaPolicy};
 use bifolio_share::{ErrorKind, Place, Region};
 use bifolio_sync::{Mutex, Peers};
 
@@ -169,4 +169,53 @@ fn what_is_not_trusted_is_bytes() {
     assert!(bytes.write_all_at(b"folio", 4092).is_err());
     assert_eq!(bytes.load::<[u8; 5]>(4091).unwrap(), *b"folio");
     bytes.check().unwrap();
+}
+
+#[test]
+fn pages_are_chosen_bound_and_advised() {
+    let region = Region::options().huge_pages(HugePages::Transparent).anonymous(4 << 20).unwrap();
+    region.advise(0..2 << 20, Advice::NoHugePage).unwrap();
+    let len = region.len();
+    let error = region.advise(1..len + 1, Advice::NoHugePage).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.range()),
+        (ErrorKind::OutOfBounds { len_bytes: len }, Some(1..len + 1))
+    );
+    match region.bind(0..len, NumaPolicy::Local, Misplaced::Stay) {
+        Err(error) if error.kind() == ErrorKind::Unsupported => println!("skipped: {error}"),
+        bound => bound.unwrap(),
+    }
+    region.prefault(len).unwrap();
+    let options = Region::options().huge_pages(HugePages::Pool(None)).max_len(5 << 20);
+    match options.memfd("huge", 1 << 20) {
+        Err(error) if matches!(error.kind(), ErrorKind::NoSpace | ErrorKind::NoMemory) => {
+            println!("skipped: huge pages: {error}");
+        }
+        region => {
+            let region = region.unwrap();
+            counter(&region).store(3, SeqCst);
+            region.grow(5 << 20).unwrap();
+            let other = Region::from_inherited(region.as_fd().as_raw_fd() as u32).unwrap();
+            assert_eq!(counter(&other).load(SeqCst), 3);
+            assert_eq!(other.load::<u8>(other.len() as usize - 1).unwrap(), 0);
+        }
+    }
+}
+
+/// One who finds no seat is told so, and may look.
+#[test]
+fn seats_are_as_many_as_were_asked_for() {
+    let region = Region::options().seats_max(1).objects_max(2).anonymous(1).unwrap();
+    let me = region.me().unwrap();
+    assert!(Child::run(|| assert_eq!(region.me().unwrap_err().errno(), Errno::USERS)).join());
+    assert_eq!(region.sitters().iter().map(|sitter| sitter.owner).collect::<Vec<_>>(), [me]);
+    for options in [
+        Region::options().seats_max(0),
+        Region::options().seats_max(1025),
+        Region::options().objects_max(3),
+        Region::options().max_len(u64::MAX),
+    ] {
+        assert_eq!(options.anonymous(1).unwrap_err().kind(), ErrorKind::Invalid);
+    }
+    assert_eq!(Region::anonymous(u64::MAX).unwrap_err().kind(), ErrorKind::Invalid);
 }
