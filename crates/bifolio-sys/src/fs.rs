@@ -7,10 +7,13 @@
 //! | call | since Linux |
 //! |---|---|
 //! | [`block_device_len`] | 2.4 |
-//! | [`openat`], [`linkat`], [`accessat`] | 2.6.16 |
+//! | [`openat`], [`linkat`], [`unlinkat`], [`accessat`] | 2.6.16 |
+//! | [`fchmod`] | 2.4 |
+//! | [`renameat_with`] (`renameat2`) | 3.15 |
 //! | [`openat`] with [`OFlags::TMPFILE`] | 3.11 |
 //! | [`fcntl_getfl`], [`fcntl_setfl`] (`F_GETFL`, `F_SETFL`) | 2.4 |
 //! | [`fcntl_dupfd_cloexec`] (`F_DUPFD_CLOEXEC`) | 2.6.24 |
+//! | [`fcntl_setfd`] (`F_SETFD`) | 2.4 |
 //! | [`fstat`], [`ftruncate`], [`fsync`], [`fdatasync`] | 2.4 |
 //! | [`pread`], [`pwrite`], [`fadvise`] | 2.6 |
 //! | [`sync_file_range`] | 2.6.17 |
@@ -48,12 +51,13 @@ pub use lease::{
 pub use ofd::{LockType, fcntl_ofd_getlk, fcntl_ofd_setlk};
 pub use rustix::fd;
 pub use rustix::fs::{
-    Access, Advice, AtFlags, CWD, FallocateFlags, FileType, MemfdFlags, Mode, OFlags, SealFlags,
-    Stat, StatxAttributes, StatxFlags, accessat, copy_file_range, fadvise, fallocate,
-    fcntl_add_seals, fcntl_get_seals, fcntl_getfl, fcntl_setfl, fdatasync, fstat, fsync, ftruncate,
-    ioctl_ficlone, linkat, major, memfd_create, minor, openat, statx,
+    Access, Advice, AtFlags, CWD, FallocateFlags, FileType, MemfdFlags, Mode, OFlags, RenameFlags,
+    SealFlags, Stat, StatxAttributes, StatxFlags, accessat, copy_file_range, fadvise, fallocate,
+    fchmod, fcntl_add_seals, fcntl_get_seals, fcntl_getfl, fcntl_setfl, fdatasync, fstat, fsync,
+    ftruncate, ioctl_ficlone, linkat, major, memfd_create, minor, openat, renameat_with, statx,
+    unlinkat,
 };
-pub use rustix::io::{fcntl_dupfd_cloexec, pread, pwrite};
+pub use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd, pread, pwrite};
 pub use table::close_range_unshare;
 
 use rustix::io::{Errno, IoSlice, ReadWriteFlags, pwritev2};

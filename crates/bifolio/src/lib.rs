@@ -23,3 +23,7 @@ pub use bifolio_map::{Misplaced, NumaNode, NumaNodes, NumaPolicy};
 // What went wrong, and what is possible here.
 pub use bifolio_map::{Errno, Error, ErrorKind, FileKind, FileSystem, Object, Operation, Result};
 pub use bifolio_map::{fault, features, memory, page};
+
+// The parts.
+#[cfg(feature = "share")]
+pub use bifolio_share as share;

@@ -15,7 +15,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("bifolio-sync", &["bifolio-map", "bifolio-sys"]),
     ("bifolio-derive", &[]),
     ("bifolio-share", &["bifolio-derive", "bifolio-map", "bifolio-sync", "bifolio-sys"]),
-    ("bifolio", &["bifolio-map"]),
+    ("bifolio", &["bifolio-map", "bifolio-share"]),
     ("bifolio-cli", &["bifolio"]),
     ("memmap2", &["bifolio-map"]),
     ("sweep", &["bifolio-share", "bifolio-sync", "bifolio-sys"]),
