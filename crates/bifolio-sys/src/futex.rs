@@ -207,8 +207,20 @@ mod tests {
     use super::*;
     use core::sync::atomic::Ordering;
 
+    /// Whether one cannot sleep on several words here, as before Linux 5.16 and under emulators.
+    fn is_absent() -> bool {
+        let is_absent = wait_any(&[], None) == Err(Errno::NOSYS);
+        if is_absent {
+            std::eprintln!("skipped: futex_waitv(2) is not there");
+        }
+        is_absent
+    }
+
     #[test]
     fn a_sleeper_is_woken_by_whichever_word_changes() {
+        if is_absent() {
+            return;
+        }
         let words = [AtomicU32::new(0), AtomicU32::new(5)];
         let expect = |index: usize, value| Expect { word: &words[index], value };
         assert_eq!(wait_any(&[expect(0, 0), expect(1, 4)], None), Err(Errno::AGAIN));
@@ -230,6 +242,9 @@ mod tests {
 
     #[test]
     fn too_many_words_are_refused() {
+        if is_absent() {
+            return;
+        }
         let word = AtomicU32::new(0);
         let many = [Expect { word: &word, value: 0 }; WORDS_MAX + 1];
         assert_eq!(wait_any(&many, None), Err(Errno::INVAL));

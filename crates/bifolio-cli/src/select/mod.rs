@@ -1,7 +1,7 @@
 //! Which files a command is about: those that are named, and those that its directories hold.
 //!
 //! The options are vmtouch's where they mean the same. [`walk`] goes through the directories, and
-//! [`survey`] looks at many files at once.
+//! [`survey()`] looks at many files at once.
 
 pub(crate) mod glob;
 pub(crate) mod look;
