@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::object::Object;
 use bifolio_sys::Errno;
 use bifolio_sys::fs::fd::BorrowedFd;
-use bifolio_sys::mm::{self, Advice, MapFlags, MremapFlags, ProtFlags};
+use bifolio_sys::mm::{self, MapFlags, MremapFlags, ProtFlags};
 use bifolio_sys::page::page_size;
 use core::mem::ManuallyDrop;
 use core::ptr::{NonNull, with_exposed_provenance_mut};
@@ -193,7 +193,7 @@ impl Span {
             return Ok(());
         };
         // SAFETY: the advice of every mapping: it only tells whether there is one (ENOMEM).
-        if unsafe { mm::madvise(place, len, Advice::Normal) } == Err(Errno::NOMEM) {
+        if unsafe { mm::madvise(place, len, mm::Advice::Normal) } == Err(Errno::NOMEM) {
             let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED_NOREPLACE;
             // SAFETY: nothing is replaced.
             let claimed = unsafe { mm::mmap_anonymous(place, len, ProtFlags::empty(), flags) };
